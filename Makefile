@@ -136,7 +136,7 @@ run-tools:
 	@.ci/tools g++ libssl curl jq
 
 test-tools: kafka envoy otlp statsd aio-kong schemathesis deploy-tools
-	@.ci/tools g++ libssl curl jq groff dpkg-shlibdeps strip apache2 caddy haproxy logger logrotate kcat mmdebstrap nginx openssl promtool rsyslogd rsyslog-openssl systemd-analyze tmux lua-cjson nginx-lua
+	@.ci/tools g++ libssl curl jq groff dpkg-shlibdeps strip apache2 caddy haproxy logger logrotate kcat mmdebstrap nginx openssl postgresql promtool rsyslogd rsyslog-openssl systemd-analyze tmux lua-cjson nginx-lua
 
 # Apache Kafka, for the tests and the benchmark. Maven downloads it once.
 kafka:

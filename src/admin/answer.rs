@@ -39,6 +39,9 @@ const NO_CONTENT: ApiResult<Answer> = Ok((StatusCode::NO_CONTENT, None));
 /// Answers `call`, whose method is one of those of `target`. Blocks.
 pub(crate) fn answer(state: &State, node: &Node, target: Target, call: Call) -> ApiResult<Answer> {
     let get = call.method == Method::GET || call.method == Method::HEAD;
+    if !get {
+        state.refresh();
+    }
     match target {
         Target::Node => ok(node.info(state)),
         Target::Status => node.status(state, &call.query).and_then(ok),

@@ -5,6 +5,7 @@ use logphase_config::diagnostic::{Diagnostic, FieldPath, Origin, Segment, field_
 use serde_json::{Map, Value, json};
 
 use super::kind::Kind;
+use super::store::StoreError;
 
 /// An error and its status.
 #[derive(Debug, Clone, PartialEq)]
@@ -193,6 +194,19 @@ impl ApiError {
     pub(crate) fn declarative(message: String, fields: Value) -> Self {
         let error = Self::coded(14, message);
         error.with_fields(fields)
+    }
+
+    /// The database cannot be used at the moment.
+    pub(crate) fn unavailable(reason: &str) -> Self {
+        Self::plain(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}; nothing is changed"))
+    }
+
+    /// The store has refused a change.
+    pub(crate) fn of_store(error: &StoreError) -> Self {
+        match error {
+            StoreError::Away { .. } | StoreError::Refused { .. } => Self::unavailable(&error.to_string()),
+            error => Self::unexpected(&error.to_string()),
+        }
     }
 
     /// Something that is no fault of the request. The reason is in the log.

@@ -112,7 +112,7 @@ impl Node {
             status["memory"]["workers_lua_vms"] = workers.clone();
         }
         if state.has_database() {
-            status["database"] = json!({"reachable": true});
+            status["database"] = json!({"reachable": state.is_reachable()});
         } else {
             status["configuration_hash"] = state.hash().into();
         }

@@ -16,13 +16,15 @@ use super::error::{ApiError, ApiResult};
 use super::kind::{self, KINDS, Kind};
 use super::read::Names;
 use super::secrets;
-use super::store::{self, Store};
+use super::store::{self, Store, StoreError};
 use super::tables::{Change, Entity, Tables};
 use super::write::Writer;
-use super::writes::Writes;
+use super::writes::{NotMade, Writes};
+use crate::api::SharedDatabase;
 use crate::declarative;
 use crate::entity::Validated;
 use crate::log::AUDIT_TARGET;
+use crate::log::limit::{Limiter, Policy};
 
 /// Makes a checked configuration active. Its error is the reason why that failed; then the one before is active.
 pub(crate) type Activation = Box<dyn FnOnce() -> Result<(), String> + Send>;
@@ -52,6 +54,9 @@ pub(crate) trait Gateway: Send + Sync {
     /// # Errors
     /// An argument is wrong.
     fn status(&self, argument: &dyn Fn(&str) -> Option<String>) -> Result<Value, String>;
+
+    /// Whether the service accepts no changes any more.
+    fn is_stopping(&self) -> bool;
 }
 
 /// The entities, and what keeps them.
@@ -63,27 +68,44 @@ pub(crate) struct State {
     writes: Option<Writes>,
     /// The entities of the database as the log phase reads them.
     drafts: Mutex<KnownDrafts>,
+    /// The database, if other nodes change it, too.
+    shared: Option<Arc<SharedDatabase>>,
+    refusals: Limiter,
     /// Of the texts that [`Self::tables`] are read from: their number, and their hash.
     loaded: Mutex<(u64, String)>,
 }
 
 impl State {
-    /// Entities that are in `store`, which had `tables` when it was opened; `drafts` are those of them that are read.
-    pub(crate) fn of_database(gateway: Arc<dyn Gateway>, store: Store, tables: Tables, drafts: KnownDrafts) -> Self {
+    /// Entities that are in `store`, which had `tables` when it was opened; `drafts` are those of them that are read. Other nodes may
+    /// change a `shared` one.
+    pub(crate) fn of_database(
+        gateway: Arc<dyn Gateway>,
+        store: Store,
+        tables: Tables,
+        drafts: KnownDrafts,
+        shared: Option<Arc<SharedDatabase>>,
+    ) -> Self {
         let writes = Some(Writes::new(store, tables.clone()));
         let (tables, drafts) = (ArcSwap::from_pointee(tables), Mutex::new(drafts));
-        Self { gateway, tables, writes, drafts, loaded: Mutex::default() }
+        let refusals = Limiter::new(Policy::ONE);
+        Self { gateway, tables, writes, drafts, shared, refusals, loaded: Mutex::default() }
     }
 
     /// Entities of the declarative texts of `gateway`.
     pub(crate) fn of_texts(gateway: Arc<dyn Gateway>) -> Self {
         let tables = ArcSwap::from_pointee(Tables::new());
-        Self { gateway, tables, writes: None, drafts: Mutex::default(), loaded: Mutex::default() }
+        let (drafts, refusals) = (Mutex::default(), Limiter::new(Policy::ONE));
+        Self { gateway, tables, writes: None, drafts, shared: None, refusals, loaded: Mutex::default() }
     }
 
     /// Whether requests can change single entities.
     pub(crate) fn has_database(&self) -> bool {
         self.writes.is_some()
+    }
+
+    /// Whether the database, if there is one, can be used.
+    pub(crate) fn is_reachable(&self) -> bool {
+        self.shared.as_ref().is_none_or(|shared| shared.why_away().is_none())
     }
 
     /// The running service.
@@ -146,32 +168,120 @@ impl State {
             plan(&mut writer, tables).map(|result| (result, writer.into_changes()))
         };
         let make = |store: &mut Store, after: &Tables, changes: &[Change]| self.make(store, after, changes);
-        let (result, made) = writes.write(&plan, &make)?;
+        let take_over = |after: &Tables, changes: &[Change], revision| self.take_over(after, changes, revision);
+        let (result, made) = writes.write(&plan, &make, &take_over)?;
         made.iter().for_each(|(old, new)| audit(caller, old, new));
         Ok(result)
     }
 
     /// Makes `changes`, which lead to the entities `after`.
-    fn make(&self, store: &mut Store, after: &Tables, changes: &[Change]) -> ApiResult<()> {
+    fn make(&self, store: &mut Store, after: &Tables, changes: &[Change]) -> Result<(), NotMade> {
+        if let Some(why) = self.shared.as_ref().and_then(|shared| shared.why_away()) {
+            return Err(ApiError::unavailable(&why).into());
+        }
         let activation = if changes.iter().any(|change| change.kind.matters_to_log_phase()) {
             let entities = self.drafts.lock().of(after);
             Some(self.gateway.prepare(entities).map_err(|found| ApiError::refused(&found))?)
         } else {
             None
         };
-        let unavailable = |error: store::StoreError| ApiError::unexpected(&error.to_string());
-        store.commit(&rows(changes)).map_err(unavailable)?;
+        let not_stored = |error: StoreError| match error {
+            StoreError::Outdated { .. } => NotMade::Outdated,
+            error => NotMade::Refused(ApiError::of_store(&error)),
+        };
+        let revision = store.commit(&rows(changes)).map_err(not_stored)?;
+        let is_checked = activation.is_some();
         if let Some(Err(reason)) = activation.map(|activate| activate()) {
             let before = self.tables.load();
             let old = |change: &Change| before.get(change.kind, &change.id).cloned();
             let back: Vec<Change> =
                 changes.iter().map(|change| Change { entity: old(change), ..change.clone() }).collect();
-            store.commit(&rows(&back)).map_err(unavailable)?;
-            return Err(ApiError::plain(StatusCode::BAD_REQUEST, reason));
+            match store.commit(&rows(&back)) {
+                Ok(revision) => self.note(revision, Ok(())),
+                // Another node has gone on from here: it stays.
+                Err(StoreError::Outdated { .. }) => {
+                    self.tables.store(Arc::new(after.clone()));
+                    self.note(revision, Err(reason));
+                    return Ok(());
+                }
+                Err(error) => return Err(not_stored(error)),
+            }
+            return Err(ApiError::plain(StatusCode::BAD_REQUEST, reason).into());
         }
         self.tables.store(Arc::new(after.clone()));
+        if is_checked || !self.shared.as_ref().is_some_and(|shared| shared.is_refused()) {
+            self.note(revision, Ok(()));
+        }
         Ok(())
     }
+
+    /// Takes over what other nodes have changed until now, before a request that may change something on top of it. If the database is
+    /// away, the write is refused later. Blocks.
+    pub(super) fn refresh(&self) {
+        if self.shared.is_some() && self.is_reachable() {
+            let _ = self.follow();
+        }
+    }
+
+    /// Takes over what other nodes have changed in the database. Returns whether they have. Blocks.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub(super) fn follow(&self) -> Result<bool, StoreError> {
+        let Some(writes) = &self.writes else { return Ok(false) };
+        writes.follow(&|after, changes, revision| self.take_over(after, changes, revision))
+    }
+
+    /// The revision of the database that this node knows, and the entities then. Blocks while there is a write.
+    pub(super) fn kept(&self) -> (u64, Tables) {
+        self.writes.as_ref().map_or_else(|| (0, Tables::new()), Writes::kept)
+    }
+
+    /// Makes the `changes` of other nodes active, which lead to the entities `after`. If this node refuses them, the active configuration
+    /// stays.
+    fn take_over(&self, after: &Tables, changes: &[Change], revision: u64) {
+        let is_refused = self.shared.as_ref().is_some_and(|shared| shared.is_refused());
+        let matters = is_refused || changes.iter().any(|change| change.kind.matters_to_log_phase());
+        let active = if matters {
+            let entities = self.drafts.lock().of(after);
+            let prepared = self.gateway.prepare(entities);
+            prepared.map_err(|found| errors(&found)).and_then(|activate| activate())
+        } else {
+            Ok(())
+        };
+        self.tables.store(Arc::new(after.clone()));
+        if active.is_ok() || !self.gateway.is_stopping() {
+            self.note(revision, active);
+        }
+    }
+
+    /// Notes whether the configuration of the revision `revision` of a shared database is active.
+    fn note(&self, revision: u64, active: Result<(), String>) {
+        let Some(shared) = &self.shared else { return };
+        match active {
+            Ok(()) => shared.activated(revision),
+            Err(why) => {
+                if let Some(suppressed) = self.refusals.admit_message(&why) {
+                    let active = shared.read().active;
+                    tracing::error!(
+                        suppressed,
+                        "this node refuses the configuration of revision {revision} in the database, and goes on with that of \
+                         revision {active}: {why}"
+                    );
+                }
+                shared.refused(revision, why);
+            }
+        }
+    }
+}
+
+/// The errors among `found`.
+fn errors(found: &[Diagnostic]) -> String {
+    let texts = found.iter().filter(|found| found.is_error()).map(|found| match &found.path {
+        Some(path) => format!("{path}: {}", found.message),
+        None => found.message.clone(),
+    });
+    texts.collect::<Vec<_>>().join("; ")
 }
 
 /// Logs who changed what, without secrets.

@@ -3,6 +3,7 @@
 
 mod accept;
 mod control;
+mod database;
 mod health;
 mod metrics;
 mod queues;
@@ -16,6 +17,7 @@ mod tap;
 
 pub(crate) use accept::{Client, TlsListener};
 pub use control::{Control, control_path};
+pub use database::{DatabaseStats, SharedDatabase};
 pub use metrics::{Family, MetricKind, families};
 pub use queues::{ReplayRequest, queue_routes};
 pub use reloads::{ReloadResult, ReloadStats, Reloads};

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 
+use super::database::SharedDatabase;
 use super::reloads::Reloads;
 use crate::confinement::Enforcement;
 use crate::decode::mapping::{Mappings, Report};
@@ -26,6 +27,7 @@ struct Inner {
     inputs: OnceLock<Vec<(&'static str, Arc<Counters>)>>,
     mappings: OnceLock<Mappings>,
     reloads: Arc<Reloads>,
+    database: OnceLock<Arc<SharedDatabase>>,
 }
 
 /// The parts of a running service.
@@ -77,6 +79,7 @@ impl Default for ServiceState {
             inputs: OnceLock::new(),
             mappings: OnceLock::new(),
             reloads: Arc::default(),
+            database: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -128,6 +131,16 @@ impl ServiceState {
     pub fn stage(&self) -> Stage {
         let stage = self.inner.stage.load(Ordering::SeqCst);
         [Stage::Starting, Stage::Ready, Stage::Stopping][usize::from(stage)]
+    }
+
+    /// Says that the configuration is in this database. Only the first call has an effect.
+    pub fn set_database(&self, database: Arc<SharedDatabase>) {
+        let _ = self.inner.database.set(database);
+    }
+
+    /// The database that the service shares with other nodes, if it does.
+    pub fn database(&self) -> Option<&Arc<SharedDatabase>> {
+        self.inner.database.get()
     }
 
     /// The counters of reloads.

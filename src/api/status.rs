@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
+use super::database::DatabaseStats;
 use super::reloads::{ReloadResult, Reloads};
 use super::router::{Call, Reply, json_reply};
 use super::state::{Components, ServiceState};
@@ -94,6 +95,9 @@ fn read(state: &ServiceState, unit: Unit, scale: usize) -> Value {
         "mappings": state.mappings().iter().map(|(name, report)| (name.clone(), mapping(report))).collect::<Map<_, _>>(),
         "reloads": reloads(state.reloads()),
     });
+    if let Some(database) = state.database() {
+        status["database"] = of_database(&database.read());
+    }
     let Some(components) = state.components() else { return status };
     let vms = components.worker_stats.heartbeats.iter().enumerate().map(|(worker, heartbeat)| {
         json!({"http_allocated_gc": unit.show(heartbeat.memory(), scale), "pid": std::process::id(), "worker": worker})
@@ -257,6 +261,16 @@ fn consumer(stats: &ConsumerStats) -> Value {
         "failed_commits": stats.failed_commits(),
         "rebalances": stats.rebalances(),
         "last_error": stats.error().map(|(message, at)| json!({"message": message, "at": milliseconds(at)})),
+    })
+}
+
+/// The database that several nodes share; `reachable` is Kong's.
+fn of_database(stats: &DatabaseStats) -> Value {
+    json!({
+        "reachable": stats.is_reachable,
+        "revision": stats.revision,
+        "active_revision": stats.active,
+        "refused": stats.refused,
     })
 }
 

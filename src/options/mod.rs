@@ -1,8 +1,9 @@
 //! How options are defined: one row each, which gives the type, the schema, the default, the documentation and what a
 //! reload can change. [`queue`] has the options of queues, which settings and plugins share, `kafka` the fields of Kafka's
-//! clients, [`secret`] the values that no log shows.
+//! clients, `postgres` the URLs of databases, [`secret`] the values that no log shows.
 
 pub(crate) mod kafka;
+pub(crate) mod postgres;
 pub mod queue;
 pub(crate) mod record;
 pub mod secret;

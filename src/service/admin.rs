@@ -11,12 +11,12 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::database::Database;
+use super::database::{Database, Shared};
 use super::inputs::bind;
 use super::last::Last;
 use super::launch::LaunchError;
 use super::{Loaded, Prepared, ReloadError, Reloader, Service, StartError, files, reload};
-use crate::admin::{Access, Activation, Admin, Certificates, Gateway, Node, State};
+use crate::admin::{Access, Activation, Admin, Certificates, Follower, Gateway, Node, State};
 use crate::api::{self, Handler, ServiceState, TlsListener};
 use crate::connections::AllowedHosts;
 use crate::entity::{Plugin, Validated};
@@ -119,6 +119,10 @@ impl Gateway for Replacing {
         self.reloader.sources()
     }
 
+    fn is_stopping(&self) -> bool {
+        self.jobs.is_closed()
+    }
+
     fn status(&self, argument: &dyn Fn(&str) -> Option<String>) -> Result<Value, String> {
         api::status(&self.state, argument)
     }
@@ -207,13 +211,18 @@ pub(super) fn serve(
     let last: Arc<Mutex<Last>> = Arc::default();
     let gateway =
         Arc::new(Replacing { reloader: reloader.clone(), jobs: sender, state: service.clone(), last: last.clone() });
-    let state = Arc::new(match database {
-        Some(Database { store, tables, drafts, last: made }) => {
+    let (state, shared) = match database {
+        Some(Database { store, tables, drafts, last: made, shared }) => {
             *last.lock() = made;
-            State::of_database(gateway, store, tables, drafts)
+            let of_nodes = shared.as_ref().map(|shared| shared.state.clone());
+            (State::of_database(gateway, store, tables, drafts, of_nodes), shared)
         }
-        None => State::of_texts(gateway),
-    });
+        None => (State::of_texts(gateway), None),
+    };
+    let state = Arc::new(state);
+    if let Some(shared) = shared {
+        follow(&state, service, shared);
+    }
     let admin = Arc::new(Admin::new(
         state.clone(),
         node(&listeners, settings),
@@ -242,6 +251,18 @@ pub(super) fn serve(
         tasks.spawn(async move { tls.watch(std::future::pending()).await });
     }
     Serving { _tasks: tasks, jobs: Jobs(jobs), state }
+}
+
+/// Follows what other nodes change in the database.
+fn follow(state: &Arc<State>, service: &ServiceState, shared: Shared) {
+    let Shared { state: database, watch, copy, warning } = shared;
+    if let Some(warning) = warning {
+        tracing::warn!("{warning}");
+    }
+    service.set_database(database.clone());
+    if let Err(error) = Follower::start(state, database, watch, copy) {
+        tracing::error!("changes of other nodes do not become active before a restart: cannot start a thread: {error}");
+    }
 }
 
 /// What the Admin API says of the node.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::confinement::{self, Files};
 use crate::entity::{Configuration, Plugin};
 use crate::input::INPUTS;
+use crate::options::postgres::PostgresUrl;
 use crate::settings::Settings;
 use logphase_config::diagnostic::{Diagnostic, Origin, codes};
 
@@ -22,6 +23,9 @@ pub fn of_service(
         files.read.push(directory(path));
         // Kubernetes mounts links, and replaces the files that they point to.
         files.read.extend(path.canonicalize().ok().map(|real| directory(&real)));
+    }
+    if let Some(Ok(url)) = settings.database_url.as_ref().map(|url| PostgresUrl::parse(url.text())) {
+        files.read.extend(url.files().map(directory));
     }
     files.write.push(settings.data_dir.clone());
     files.write.extend(settings.confinement.paths.iter().cloned());

@@ -103,6 +103,7 @@ fn read(file: Option<Arc<SourceFile>>, environment: &HashMap<String, String>) ->
     }
     let scope = Scope { subject: "the settings".into(), path: String::new(), kong: None, origin: root.origin() };
     let values = Settings::RECORD.read(&root, &scope, &mut diagnostics);
+    super::database::check(&values, &mut diagnostics);
     super::redact::check(&values, &mut diagnostics);
     super::mapping::check(&root, &values, &mut diagnostics);
     if any_error(&diagnostics) { (None, diagnostics) } else { (Some((root, values)), diagnostics) }

@@ -9,6 +9,7 @@
 
 mod checks;
 mod custom_plugins;
+mod database;
 mod load;
 mod mapping;
 mod plugin;
@@ -101,9 +102,11 @@ settings_record! {
         @restart status: Status = Field::record("", Status::RECORD).required();
         /// The Admin API.
         @restart admin: AdminApi = Field::record("", AdminApi::RECORD).required();
-        /// Where the entities are kept that the Admin API changes: `sqlite`, a file in `data_dir`, or `off`, if declarative
-        /// files have them.
-        @restart database: DatabaseKind = choice("off", &[Check::OneOf(&["off", "sqlite"])]);
+        /// Where the entities are kept that the Admin API changes: `sqlite`, a file in `data_dir`; `postgres`, a database that
+        /// several nodes share; or `off`, if declarative files have them.
+        @restart database: DatabaseKind = choice("off", &[Check::OneOf(DatabaseKind::NAMES)]);
+        /// URL of the database, for `postgres`: `postgres://USER:PASSWORD@HOST/NAME`, with libpq's parameters.
+        @restart database_url: Option<Secret> = Field::string("");
         /// Key that the entities are encrypted with in the database: 32 bytes as base64 or hexadecimal digits.
         @restart database_key: Option<Secret> = Field::string("");
         /// Key that `database_key` replaces at this start; without `database_key`, the entities become plain.
@@ -150,14 +153,20 @@ pub enum DatabaseKind {
     Off,
     /// In a file of SQLite.
     Sqlite,
+    /// In a database of PostgreSQL, which several nodes share.
+    Postgres,
 }
 
 impl DatabaseKind {
+    /// The words in the settings.
+    const NAMES: &[&str] = &["off", "sqlite", "postgres"];
+
     /// The word in the settings.
     pub fn name(self) -> &'static str {
         match self {
             Self::Off => "off",
             Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
         }
     }
 }

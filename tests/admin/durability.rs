@@ -1,7 +1,7 @@
 //! What was answered is kept, whatever ends the service.
 
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ fn no_answered_write_is_lost_by_a_kill() {
             let clients: Vec<_> = (0..4)
                 .map(|client| {
                     let answers = &answers;
-                    scope.spawn(move || writes(port, &format!("c{round}-{client}"), answers))
+                    scope.spawn(move || writes(port, &format!("c{round}-{client}"), answers, &AtomicBool::new(false)))
                 })
                 .collect();
             let wanted = (round + 1) * PER_ROUND;
@@ -39,9 +39,14 @@ fn no_answered_write_is_lost_by_a_kill() {
     }
 }
 
-/// Writes until the service is gone. Returns each consumer with the tag that its last answered write gave it; without one if that
+/// Writes until the service is gone, or it is over. Returns each consumer with the tag that its last answered write gave it; without one if that
 /// deleted it. The consumer of an unanswered write is left out.
-fn writes(port: u16, prefix: &str, answers: &AtomicUsize) -> Vec<(String, Option<String>)> {
+pub fn writes(
+    port: u16,
+    prefix: &str,
+    answers: &AtomicUsize,
+    is_over: &AtomicBool,
+) -> Vec<(String, Option<String>)> {
     let mut answered = Vec::new();
     let is_answered = |answer: io::Result<Answer>, status: u16| {
         let is_answered = answer.is_ok_and(|answer| answer.status == status);
@@ -49,7 +54,7 @@ fn writes(port: u16, prefix: &str, answers: &AtomicUsize) -> Vec<(String, Option
         is_answered
     };
     let json = "Content-Type: application/json\r\n";
-    for number in 0.. {
+    for number in (0..).take_while(|_| !is_over.load(Ordering::Relaxed)) {
         let name = format!("{prefix}-{number}");
         let path = format!("/consumers/{name}");
         let put = |tag: &str| {
@@ -70,7 +75,8 @@ fn writes(port: u16, prefix: &str, answers: &AtomicUsize) -> Vec<(String, Option
     answered
 }
 
-fn check(admin: &Admin, expected: &[(String, Option<String>)]) {
+/// Fails unless each consumer is as `expected`.
+pub fn check(admin: &Admin, expected: &[(String, Option<String>)]) {
     for (name, tag) in expected {
         let answer = send(admin.port, "GET", &format!("/consumers/{name}"), "", b"").unwrap();
         let found = (answer.status == 200).then(|| answer.json());

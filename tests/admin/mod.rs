@@ -9,6 +9,7 @@ mod durability;
 mod log_level;
 mod manager;
 mod openapi;
+mod postgres;
 mod table;
 mod tls;
 
@@ -32,12 +33,14 @@ impl Admin {
 
     /// The same in `home`, which may have entities already.
     pub fn start_in(home: Home) -> Self {
-        let port = free_port();
         let directory = home.text("");
-        let home = home
-            .set("LOGPHASE_ADMIN_LISTEN", format!("127.0.0.1:{port}"))
-            .set("LOGPHASE_DATABASE", "sqlite")
-            .set("LOGPHASE_CONFINEMENT_PATHS", directory);
+        Self::with_database(home.set("LOGPHASE_DATABASE", "sqlite").set("LOGPHASE_CONFINEMENT_PATHS", directory))
+    }
+
+    /// Starts a service with the database that the settings of `home` name.
+    pub fn with_database(home: Home) -> Self {
+        let port = free_port();
+        let home = home.set("LOGPHASE_ADMIN_LISTEN", format!("127.0.0.1:{port}"));
         Self { service: home.start_with(&["run"]), port }
     }
 

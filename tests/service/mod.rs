@@ -116,6 +116,12 @@ impl Home {
         self.variables.push((name.to_owned(), value.into()));
     }
 
+    /// The value of a variable that was set.
+    pub fn variable(&self, name: &str) -> &str {
+        let found = self.variables.iter().rfind(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str()).expect("it was set")
+    }
+
     /// Runs later processes through a command, which gets the program and its arguments as its last ones; through none if
     /// it is empty.
     pub fn run_through(&mut self, command: &[&str]) {

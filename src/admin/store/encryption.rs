@@ -2,6 +2,7 @@
 //! put the content of one row into another.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -25,10 +26,11 @@ pub struct KeyError {
     length: usize,
 }
 
-/// The key of a store.
+/// The key of a store. Cheap to clone.
+#[derive(Clone)]
 pub struct EncryptionKey {
     id: String,
-    key: RandomizedNonceKey,
+    key: Arc<RandomizedNonceKey>,
 }
 
 impl EncryptionKey {
@@ -42,7 +44,7 @@ impl EncryptionKey {
         let bytes = hexadecimal(text).or_else(|| base64(text, &STANDARD)).or_else(|| base64(text, &URL_SAFE));
         let bytes = bytes.filter(|bytes| bytes.len() == KEY_LENGTH);
         let bytes = bytes.ok_or_else(|| KeyError { length: text.chars().count() })?;
-        let key = RandomizedNonceKey::new(&AES_256_GCM, &bytes).expect("AES-256 takes 32 bytes");
+        let key = Arc::new(RandomizedNonceKey::new(&AES_256_GCM, &bytes).expect("AES-256 takes 32 bytes"));
         let named = digest(&SHA256, &[b"the id of a key of Logphase: ", &bytes[..]].concat());
         let id = named.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Self { id, key })

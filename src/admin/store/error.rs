@@ -49,6 +49,15 @@ pub enum StoreError {
         "the store {store} is not encrypted, and a key is given: start the service once with the key, which encrypts it"
     )]
     PlainStore { store: String },
+    /// The server of it does not answer, or is about to start or to stop.
+    #[error("the database {store} is away: {why}")]
+    Away { store: String, why: String },
+    /// The server of it refuses something.
+    #[error("cannot use the database {store}: {why}; {help}")]
+    Refused { store: String, why: String, help: &'static str },
+    /// Another node has changed it since it was read.
+    #[error("another node has changed the database {store}")]
+    Outdated { store: String },
     /// There is no room for the change.
     #[error("cannot write the store {store}: the disk is full; free some space. Nothing of the change is stored")]
     Full { store: String },

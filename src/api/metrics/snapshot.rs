@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use super::super::database::DatabaseStats;
 use super::super::health;
 use super::super::reloads::ReloadStats;
 use super::super::state::ServiceState;
@@ -32,6 +33,8 @@ pub(in super::super) struct Snapshot {
     /// Bytes of the VM of each worker.
     pub(super) vms: Vec<usize>,
     pub(super) reloads: ReloadStats,
+    /// Of a database that is shared with other nodes.
+    pub(super) database: Option<DatabaseStats>,
 }
 
 /// The counters of one kind of input.
@@ -144,6 +147,7 @@ impl Snapshot {
                 components.worker_stats.heartbeats.iter().map(|heartbeat| heartbeat.memory()).collect()
             }),
             reloads: state.reloads().read(),
+            database: state.database().map(|database| database.read()),
         }
     }
 }

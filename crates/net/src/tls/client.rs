@@ -5,11 +5,12 @@ use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use logphase_io::file::{self, Accept, MAX_CERTIFICATES};
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 /// The TLS client configurations of a process, each created when it is first used: one verifies the certificates of
 /// servers, the other accepts any.
@@ -35,6 +36,14 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
         /// What rustls or the system reports.
+        problem: String,
+    },
+    /// A file of a client certificate or of its key cannot be read.
+    #[error("cannot read the client certificate: {}: {problem}", .path.display())]
+    IdentityFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system reports.
         problem: String,
     },
     /// A client certificate cannot be used.
@@ -123,14 +132,67 @@ impl TlsConfigs {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(system_certificates()?);
         if let Some(path) = &self.roots {
-            let pem = file::read(path, Accept::Regular, MAX_CERTIFICATES).map_err(|error| unreadable(path, &error))?;
-            for certificate in CertificateDer::pem_slice_iter(&pem) {
-                let certificate = certificate.map_err(|error| unreadable(path, &error))?;
-                store.add(certificate).map_err(|error| unreadable(path, &error))?;
-            }
+            add_file(&mut store, path)?;
         }
         if store.is_empty() { Err(TlsError::NoTrustedCertificates) } else { Ok(store) }
     }
+}
+
+/// Trusts the certificates in the PEM file `path`, too.
+fn add_file(store: &mut RootCertStore, path: &Path) -> Result<(), TlsError> {
+    let pem = file::read(path, Accept::Regular, MAX_CERTIFICATES).map_err(|error| unreadable(path, &error))?;
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| unreadable(path, &error))?;
+        store.add(certificate).map_err(|error| unreadable(path, &error))?;
+    }
+    Ok(())
+}
+
+/// What a client verifies of the certificate of a server, as libpq's `sslmode` has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verification {
+    /// Nothing.
+    None,
+    /// That a trusted authority has issued it.
+    Chain,
+    /// That it is also for the name that the client has connected to.
+    ChainAndName,
+}
+
+/// A configuration that verifies as much as `verification` says. The certificates in the PEM file `roots` are trusted, and no others; without
+/// it, those of the system.
+///
+/// # Errors
+/// There are no trusted certificates, they cannot be read, or `identity` cannot be used.
+pub fn verifying(
+    verification: Verification,
+    roots: Option<&Path>,
+    identity: Option<&Identity>,
+) -> Result<ClientConfig, TlsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Setup)?;
+    let trusted = || match roots {
+        None => TlsConfigs::new(None).trusted(),
+        Some(path) => {
+            let mut store = RootCertStore::empty();
+            add_file(&mut store, path)?;
+            if store.is_empty() { Err(unreadable(path, &"it has no certificate")) } else { Ok(store) }
+        }
+    };
+    let builder = match verification {
+        Verification::None => builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny { provider })),
+        Verification::Chain => {
+            let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(trusted()?), provider).build();
+            let inner = inner.map_err(|error| TlsError::Setup(Error::General(error.to_string())))?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName { inner }))
+        }
+        Verification::ChainAndName => builder.with_root_certificates(trusted()?),
+    };
+    let Some(identity) = identity else { return Ok(builder.with_no_client_auth()) };
+    let (chain, key) = identity.parse()?;
+    Ok(builder.with_client_auth_cert(chain, key).map_err(IdentityError::Mismatch)?)
 }
 
 /// The certificates that the system trusts, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR`.
@@ -175,6 +237,18 @@ impl std::fmt::Debug for Identity {
 }
 
 impl Identity {
+    /// The certificates in the PEM file `cert`, with the key in the PEM file `key`.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn read(cert: &Path, key: &Path) -> Result<Self, TlsError> {
+        let read = |path: &Path| {
+            file::read_to_string(path, Accept::Regular, MAX_CERTIFICATES)
+                .map_err(|error| TlsError::IdentityFile { path: path.to_owned(), problem: error.to_string() })
+        };
+        Ok(Self { cert: read(cert)?, key: read(key)? })
+    }
+
     fn parse(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), IdentityError> {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(self.cert.as_bytes()).collect();
         let chain = chain.map_err(|error| IdentityError::CertificateSyntax(error.to_string()))?;
@@ -232,6 +306,53 @@ impl ServerCertVerifier for AcceptAny {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Accepts every name in a certificate that a trusted authority has issued.
+#[derive(Debug)]
+struct AnyName {
+    inner: Arc<WebPkiServerVerifier>,
+}
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        // The name is what is verified last.
+        match self.inner.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
     }
 }
 

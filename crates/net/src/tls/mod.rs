@@ -5,4 +5,4 @@ pub mod client;
 pub mod server;
 pub mod x509;
 
-pub use self::client::{Identity, TlsConfigs, TlsError};
+pub use self::client::{Identity, TlsConfigs, TlsError, Verification, verifying};

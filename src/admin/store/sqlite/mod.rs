@@ -15,7 +15,7 @@ use rustix::fs::{FlockOperation, flock};
 #[cfg(test)]
 pub(super) use format::VERSION;
 
-use super::{Database, Everything, StoreError, Stored, Write};
+use super::{Database, Everything, Head, StoreError, Stored, Write};
 
 /// How long a statement waits for another process, which has the file open without our lock: a person with `sqlite3`, a
 /// backup.
@@ -111,16 +111,17 @@ impl Database for Sqlite {
         let mut read = || {
             let transaction = self.connection.transaction()?;
             let sql = "SELECT revision, key FROM store";
-            let (revision, key_id) = transaction.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let head = transaction.query_row(sql, (), |row| Ok(Head { revision: row.get(0)?, key_id: row.get(1)? }))?;
             let mut select = transaction.prepare("SELECT kind, id, entity FROM entities ORDER BY kind, id")?;
             let rows =
                 select.query_map((), |row| Ok(Stored { kind: row.get(0)?, id: row.get(1)?, bytes: row.get(2)? }))?;
-            Ok(Everything { revision, key_id, rows: rows.collect::<Result<_, _>>()? })
+            Ok(Everything { head, rows: rows.collect::<Result<_, _>>()? })
         };
         read().map_err(|error| explain(&self.path, &error))
     }
 
-    fn commit(&mut self, writes: &[Write]) -> Result<u64, StoreError> {
+    // The lock keeps others from writing.
+    fn commit(&mut self, _at: &Head, writes: &[Write]) -> Result<u64, StoreError> {
         self.transact(|transaction, revision| {
             let mut put = transaction.prepare(PUT)?;
             let mut delete = transaction.prepare("DELETE FROM entities WHERE kind = ?1 AND id = ?2")?;
@@ -134,7 +135,7 @@ impl Database for Sqlite {
         })
     }
 
-    fn replace(&mut self, rows: &[Stored], key_id: Option<&str>) -> Result<u64, StoreError> {
+    fn replace(&mut self, _at: &Head, rows: &[Stored], key_id: Option<&str>) -> Result<u64, StoreError> {
         self.transact(|transaction, revision| {
             transaction.execute("DELETE FROM entities", ())?;
             transaction.execute("UPDATE store SET key = ?1", [key_id])?;

@@ -1,5 +1,6 @@
 //! The list of metrics. The table in docs/metrics.md is generated from it.
 
+mod database;
 mod delivery;
 mod inputs;
 mod process;
@@ -19,5 +20,5 @@ fn labels(plugin: &PluginStats) -> [&str; 3] {
 
 /// Every metric, in the order of the response.
 pub fn families() -> impl Iterator<Item = &'static Family> {
-    [process::PROCESS, inputs::INPUTS, delivery::DELIVERY_FAMILIES, process::SNIPPETS].into_iter().flatten()
+    [process::PROCESS, inputs::INPUTS, delivery::DELIVERY_FAMILIES, process::SNIPPETS, database::DATABASE].into_iter().flatten()
 }
