@@ -9,10 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use super::copy::Copy;
+use super::kind::{self, KINDS};
 use super::state::{State, tables_of};
 use super::store::{self, News, StoreError, Watch};
 use super::tables::{Change, Tables};
-use super::kind::{self, KINDS};
 use crate::api::SharedDatabase;
 use crate::log::limit::{Limiter, Policy};
 
@@ -143,9 +143,9 @@ pub(super) fn differences(before: &Tables, after: &Tables) -> Vec<Change> {
     for kind in KINDS.iter() {
         let gone = before.all(kind).filter(|(id, _)| after.get(kind, id).is_none());
         changes.extend(gone.map(|(id, _)| Change { kind, id: id.clone(), entity: None }));
-        let new = after.all(kind).filter(|(id, entity)| {
-            before.get(kind, id).is_none_or(|old| !Arc::ptr_eq(old, entity) && old != *entity)
-        });
+        let new = after
+            .all(kind)
+            .filter(|(id, entity)| before.get(kind, id).is_none_or(|old| !Arc::ptr_eq(old, entity) && old != *entity));
         changes.extend(new.map(|(id, entity)| Change { kind, id: id.clone(), entity: Some(entity.clone()) }));
     }
     changes

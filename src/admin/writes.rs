@@ -285,7 +285,8 @@ mod tests {
                             Some(_) => Err(ApiError::primary_key(&name)),
                             None => Ok((name.clone(), vec![put(&name)])),
                         };
-                        let written = writes.write(&plan, &|store, after, changes| make(store, after, changes), &|_, _, _| {});
+                        let written =
+                            writes.write(&plan, &|store, after, changes| make(store, after, changes), &|_, _, _| {});
                         match written {
                             Ok((made, changes)) => assert_eq!((made, changes.len()), (name, 1)),
                             Err(error) => assert!(error.status == 400 || number % 10 == 3, "{name}: {error:?}"),

@@ -89,7 +89,7 @@ impl From<Files> for ConfigFiles {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  logphase config import kong.yml\n  logphase config export > kong.yml\n\nThe database is the one of the settings: \
-                  entities.db in data_dir, with the key database_key."
+                  entities.db in data_dir, or the one at database_url, with the key database_key."
 )]
 pub(super) struct Config {
     #[command(subcommand)]
@@ -106,7 +106,8 @@ pub(super) enum ConfigAction {
         #[arg(long, value_name = "FILE", env = "LOGPHASE_SETTINGS")]
         settings: Option<PathBuf>,
     },
-    /// Bring the entities of declarative files into the database, for services with `database: sqlite`; none may be running.
+    /// Bring the entities of declarative files into the database. On `database: sqlite` no service may be running; on `postgres`, those that
+    /// run take them over.
     #[command(
         after_help = "Examples:\n  logphase config import kong.yml\n  logphase config import --replace services.yml plugins.yml"
     )]

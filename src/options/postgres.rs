@@ -82,7 +82,8 @@ impl PostgresUrl {
     /// # Errors
     /// A file cannot be used, or there are no trusted certificates.
     pub(crate) fn tls(&self) -> Result<ClientConfig, TlsError> {
-        let identity = self.certificate.as_ref().map(|(certificate, key)| Identity::read(certificate, key)).transpose()?;
+        let identity =
+            self.certificate.as_ref().map(|(certificate, key)| Identity::read(certificate, key)).transpose()?;
         let mut config = tls::verifying(self.verification, self.roots.as_deref(), identity.as_ref())?;
         // What servers require for `sslnegotiation=direct`.
         config.alpn_protocols = vec![b"postgresql".to_vec()];
@@ -208,9 +209,14 @@ mod tests {
     #[test]
     fn urls_are_read_and_shown_without_secrets() {
         let shown = |text: &str| PostgresUrl::parse(text).map(|url| format!("{url} {url:?}")).expect("a URL");
-        let text = shown("postgres://me:pa55@db.test:6543/kong?sslmode=verify-full&sslrootcert=/etc/ca.pem&connect_timeout=9");
+        let text =
+            shown("postgres://me:pa55@db.test:6543/kong?sslmode=verify-full&sslrootcert=/etc/ca.pem&connect_timeout=9");
         assert_eq!(text, "postgres://me@db.test:6543/kong PostgresUrl(postgres://me@db.test:6543/kong)");
-        assert!(shown("postgresql://a,b:1/kong").starts_with("postgres://a:5432,b:1/kong "), "{}", shown("postgresql://a,b:1/kong"));
+        assert!(
+            shown("postgresql://a,b:1/kong").starts_with("postgres://a:5432,b:1/kong "),
+            "{}",
+            shown("postgresql://a,b:1/kong")
+        );
         assert!(shown("postgres://%2Frun%2Fpg/kong").starts_with("postgres:///run/pg:5432/kong "));
         let url = PostgresUrl::parse(
             "postgres://h/d?sslcert=/c%20d.pem&sslkey=/k.pem&sslmode=require&sslrootcert=system&keepalives_idle=7",
@@ -248,7 +254,10 @@ mod tests {
             ("host=h user=me password=pa55", "it does not begin with postgres://"),
             ("mysql://me:pa55@h/d", "it does not begin with postgres://"),
             ("postgres:///d?user=me&password=pa55", "it names no host"),
-            ("postgres://me:pa55@h/d?sslmode=allow", "sslmode is none of disable, prefer, require, verify-ca, verify-full"),
+            (
+                "postgres://me:pa55@h/d?sslmode=allow",
+                "sslmode is none of disable, prefer, require, verify-ca, verify-full",
+            ),
             ("postgres://me:pa55@h/d?sslcert=/c.pem", "sslcert and sslkey are given together"),
             ("postgres://me:pa55@h/d?pool_size=3", "invalid connection string: unknown option `pool_size`"),
             ("postgres://me:pa55@h:port/d", "invalid connection string: invalid value for option `port`"),

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use logphase_config::diagnostic::{Diagnostic, SourceFile, codes};
 
 use super::last::Last;
-use crate::admin::{
-    self, Contents, Copy, EncryptionKey, KnownDrafts, Location, Row, Store, StoreError, Tables, Watch,
-};
+use crate::admin::{self, Contents, Copy, EncryptionKey, KnownDrafts, Location, Row, Store, StoreError, Tables, Watch};
 use crate::api::SharedDatabase;
 use crate::entity::Validated;
 use crate::options::postgres::PostgresUrl;

@@ -14,7 +14,10 @@ pub(super) fn check(values: &Map<String, Value>, diagnostics: &mut Vec<Diagnosti
     };
     match text("database_url") {
         None if text("database") == Some("postgres") => {
-            report("`database: postgres` needs the URL of the database: set `database_url` (LOGPHASE_DATABASE_URL)".to_owned());
+            report(
+                "`database: postgres` needs the URL of the database: set `database_url` (LOGPHASE_DATABASE_URL)"
+                    .to_owned(),
+            );
         }
         Some(url) => {
             if let Err(error) = PostgresUrl::parse(url) {

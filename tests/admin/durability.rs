@@ -41,12 +41,7 @@ fn no_answered_write_is_lost_by_a_kill() {
 
 /// Writes until the service is gone, or it is over. Returns each consumer with the tag that its last answered write gave it; without one if that
 /// deleted it. The consumer of an unanswered write is left out.
-pub fn writes(
-    port: u16,
-    prefix: &str,
-    answers: &AtomicUsize,
-    is_over: &AtomicBool,
-) -> Vec<(String, Option<String>)> {
+pub fn writes(port: u16, prefix: &str, answers: &AtomicUsize, is_over: &AtomicBool) -> Vec<(String, Option<String>)> {
     let mut answered = Vec::new();
     let is_answered = |answer: io::Result<Answer>, status: u16| {
         let is_answered = answer.is_ok_and(|answer| answer.status == status);

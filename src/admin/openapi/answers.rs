@@ -42,6 +42,7 @@ pub(super) fn components() -> Value {
         ("Unauthorized", "The request has no token, or a wrong one."),
         ("Forbidden", "The token may only read, or a web page of another origin has sent the request."),
         ("Late", "The body did not arrive in time."),
+        ("Away", "The database is away; nothing is changed."),
         ("WrongHost", "The request is for a host that is none of the service (`admin.allowed_hosts`)."),
     ] {
         let plain = json!({"description": about, "content": {JSON: {"schema": reference_to("Message")}}});

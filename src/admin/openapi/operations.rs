@@ -118,6 +118,9 @@ pub(super) fn operation(path: &str, target: &Target, method: &str) -> Value {
     if method != "OPTIONS" {
         operation.answers.push((401, shared("Unauthorized")));
     }
+    if ["POST", "PUT", "PATCH", "DELETE"].contains(&method) {
+        operation.answers.push((503, shared("Away")));
+    }
     operation.answers.extend([(403, shared("Forbidden")), (421, shared("WrongHost"))]);
     if method == "HEAD" {
         for (_, answer) in &mut operation.answers {

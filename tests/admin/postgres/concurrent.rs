@@ -103,7 +103,8 @@ fn no_answered_write_is_lost_by_a_kill() {
         let results = thread::scope(|scope| {
             let clients: Vec<_> = (0..4)
                 .map(|client| {
-                    let (port, answers, is_over) = (if client < 2 { killed.port } else { other.port }, &answers, &is_over);
+                    let (port, answers, is_over) =
+                        (if client < 2 { killed.port } else { other.port }, &answers, &is_over);
                     let prefix = format!("c{round}-{client}");
                     scope.spawn(move || durability::writes(port, &prefix, answers, is_over))
                 })

@@ -134,7 +134,10 @@ fn a_file_is_imported_while_nodes_run() {
     let nodes = [cluster.node(), cluster.node()];
     nodes[0].expect(201, "POST", "/consumers", Some(json!({"username": "before"})));
     let home = cluster.home();
-    home.write("kong.yml", "_format_version: '3.0'\nconsumers:\n- username: imported\nservices:\n- name: s\n  host: h\n");
+    home.write(
+        "kong.yml",
+        "_format_version: '3.0'\nconsumers:\n- username: imported\nservices:\n- name: s\n  host: h\n",
+    );
     let refused = home.run(&["config", "import", "kong.yml"], b"");
     assert_eq!(refused.code(), 78);
     assert!(refused.stderr.contains("the database has 1 entities already"), "{}", refused.stderr);

@@ -20,11 +20,20 @@ fn wrong_settings_are_refused_clearly() {
         (format!("{url}?sslmode=allow"), "sslmode is none of disable, prefer, require, verify-ca, verify-full"),
         (url.replace("127.0.0.1", "nowhere.invalid"), "failed to lookup address information"),
         (url.replace(&port, &format!(":{}/", free_port())), "Connection refused"),
-        (url.replace("pa55word", "pa55wrong"), "password authentication failed for user \"logphase\"; check user and password"),
+        (
+            url.replace("pa55word", "pa55wrong"),
+            "password authentication failed for user \"logphase\"; check user and password",
+        ),
         (format!("{url}_missing"), "database \"logphase_missing\" does not exist; create the database"),
-        (url.replace("logphase:pa55word", "guest:guest"), "permission denied for schema public; make the user the owner"),
+        (
+            url.replace("logphase:pa55word", "guest:guest"),
+            "permission denied for schema public; make the user the owner",
+        ),
         (format!("{url}?sslmode=require"), "server does not support TLS"),
-        (format!("{url}?sslmode=verify-full&sslrootcert=/missing.pem"), "cannot read the trusted certificates in /missing.pem"),
+        (
+            format!("{url}?sslmode=verify-full&sslrootcert=/missing.pem"),
+            "cannot read the trusted certificates in /missing.pem",
+        ),
     ] {
         let mut home = cluster.home();
         home.change("LOGPHASE_DATABASE_URL", &url);

@@ -61,7 +61,9 @@ fn connections_are_encrypted_as_the_url_says() {
     );
     cluster.server.start_again();
     let home = cluster.home();
-    for (name, text) in [("ca.pem", authority.pem()), ("foreign.pem", foreign.pem()), ("c.pem", client_cert), ("k.pem", client_key)] {
+    for (name, text) in
+        [("ca.pem", authority.pem()), ("foreign.pem", foreign.pem()), ("c.pem", client_cert), ("k.pem", client_key)]
+    {
         home.write(name, &text);
     }
     let client = format!("&sslcert={}&sslkey={}", home.text("c.pem"), home.text("k.pem"));
@@ -73,7 +75,10 @@ fn connections_are_encrypted_as_the_url_says() {
         (url("localhost", format!("sslmode=verify-full&sslrootcert={ca}{client}")), None),
         (url("127.0.0.1", format!("sslmode=verify-ca&sslrootcert={ca}{client}")), None),
         (url("127.0.0.1", format!("sslmode=verify-full&sslrootcert={ca}{client}")), Some("invalid peer certificate")),
-        (url("localhost", format!("sslmode=verify-full&sslrootcert={foreign}{client}")), Some("invalid peer certificate")),
+        (
+            url("localhost", format!("sslmode=verify-full&sslrootcert={foreign}{client}")),
+            Some("invalid peer certificate"),
+        ),
         (url("127.0.0.1", format!("sslmode=require&sslrootcert={foreign}{client}")), Some("invalid peer certificate")),
         (url("localhost", format!("sslmode=verify-full&sslrootcert={ca}")), Some("certificate")),
         (url("127.0.0.1", "sslmode=disable".to_owned()), Some("no pg_hba.conf entry")),

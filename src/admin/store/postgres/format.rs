@@ -57,7 +57,9 @@ pub(super) async fn convert(client: &Client) -> Result<(), Failure> {
     if found >= VERSION {
         return check(found);
     }
-    client.batch_execute(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK})")).await?;
+    client.batch_execute(&format!("SELECT pg_advisory_lock({LOCK})")).await?;
+    // The transaction begins with the lock: one that waits for it would not see the tables of the node before.
+    client.batch_execute("BEGIN").await?;
     let found = recognize(client).await?;
     if found > VERSION {
         return check(found);
@@ -66,5 +68,6 @@ pub(super) async fn convert(client: &Client) -> Result<(), Failure> {
         client.batch_execute(step).await?;
     }
     client.batch_execute(&format!("UPDATE logphase_store SET format = {VERSION}; COMMIT")).await?;
-    Ok(())
+    // After an error, the end of the connection takes the lock away.
+    Ok(client.batch_execute(&format!("SELECT pg_advisory_unlock({LOCK})")).await?)
 }

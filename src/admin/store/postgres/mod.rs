@@ -251,12 +251,8 @@ async fn put(client: &Client, rows: &Rows<'_>, revision: u64) -> Result<(), Fail
         SELECT kind, id, entity, $4 FROM unnest($1, $2, $3) AS row (kind, id, entity)
         ON CONFLICT (kind, id) DO UPDATE SET entity = excluded.entity, updated = excluded.updated";
     let revision = number(revision);
-    let values: [(&(dyn ToSql + Sync), Type); 4] = [
-        (&kinds, Type::TEXT_ARRAY),
-        (&ids, Type::TEXT_ARRAY),
-        (&entities, Type::BYTEA_ARRAY),
-        (&revision, Type::INT8),
-    ];
+    let values: [(&(dyn ToSql + Sync), Type); 4] =
+        [(&kinds, Type::TEXT_ARRAY), (&ids, Type::TEXT_ARRAY), (&entities, Type::BYTEA_ARRAY), (&revision, Type::INT8)];
     client.execute_typed(sql, &values).await?;
     Ok(())
 }

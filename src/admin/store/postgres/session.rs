@@ -54,7 +54,8 @@ impl Session {
         // One says that there is something; more say no more.
         let (notify, notified) = mpsc::channel(1);
         let connected = runtime.block_on(async {
-            let (client, mut connection) = timeout(PATIENCE, url.config().connect(tls)).await.map_err(|_| Failure::Late)??;
+            let (client, mut connection) =
+                timeout(PATIENCE, url.config().connect(tls)).await.map_err(|_| Failure::Late)??;
             tokio::spawn(async move {
                 while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
                     if matches!(message, AsyncMessage::Notification(_)) {

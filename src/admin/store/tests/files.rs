@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use super::super::sqlite::Sqlite;
-use super::super::{Database, Write};
+use super::super::{Database, Head, Write};
 use super::{Store, StoreError, put, reopened};
 
 fn refusal(path: &Path) -> String {
@@ -132,9 +132,9 @@ fn one_process_at_a_time() {
     database.connection.busy_timeout(Duration::ZERO).expect("a number");
     let other = Connection::open(&path).expect("a file");
     other.execute_batch("BEGIN IMMEDIATE").expect("free");
-    assert!(matches!(database.commit(&[]), Err(StoreError::Locked { .. })));
+    assert!(matches!(database.commit(&Head::default(), &[]), Err(StoreError::Locked { .. })));
     other.execute_batch("ROLLBACK").expect("begun");
-    assert_eq!(database.commit(&[]).expect("free again"), 1);
+    assert_eq!(database.commit(&Head::default(), &[]).expect("free again"), 1);
 }
 
 /// Scenario: a disk that is full, simulated by SQLite's bound on pages, and a file that cannot be written any more.
@@ -152,13 +152,13 @@ fn a_failed_commit_changes_nothing() {
             bytes: format!("{{\"x\":\"{}\"}}", "x".repeat(length)).into_bytes(),
         })
     };
-    assert_eq!(database.commit(&[put("small", 10)]).expect("room"), 1);
+    assert_eq!(database.commit(&Head::default(), &[put("small", 10)]).expect("room"), 1);
     database.connection.query_row("PRAGMA max_page_count = 8", (), |_| Ok(())).expect("a number");
-    let full = database.commit(&[put("other", 10), put("large", 1 << 20)]).expect_err("no room");
+    let full = database.commit(&Head::default(), &[put("other", 10), put("large", 1 << 20)]).expect_err("no room");
     assert!(full.to_string().contains("the disk is full; free some space. Nothing of the change"), "{full}");
-    assert_eq!(database.commit(&[put("second", 10)]).expect("room"), 2);
+    assert_eq!(database.commit(&Head::default(), &[put("second", 10)]).expect("room"), 2);
     database.connection.execute_batch("PRAGMA query_only = ON").expect("runs");
-    let refused = database.commit(&[put("third", 10)]).expect_err("read-only");
+    let refused = database.commit(&Head::default(), &[put("third", 10)]).expect_err("read-only");
     assert!(refused.to_string().ends_with("make the file and its folder writable"), "{refused}");
     let ids: Vec<String> = database.load().expect("readable").rows.into_iter().map(|row| row.id).collect();
     assert_eq!(ids, ["second", "small"]);

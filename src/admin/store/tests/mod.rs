@@ -3,12 +3,11 @@ mod encrypted;
 mod files;
 mod formats;
 mod properties;
-
-use std::path::Path;
+mod shared;
 
 use serde_json::{Map, Value, json};
 
-use super::{Change, Contents, EncryptionKey, Row, Store, StoreError};
+use super::{Change, Contents, EncryptionKey, Location, Row, Store, StoreError};
 
 /// A key whose bytes are all `byte`.
 fn key(byte: u8) -> EncryptionKey {
@@ -35,8 +34,8 @@ fn delete(kind: &str, id: &str) -> Change {
 }
 
 /// The content of a store without a key.
-fn reopened(path: &Path) -> Contents {
-    Store::open(path, None).expect("a sound store").1
+fn reopened(location: impl Into<Location>) -> Contents {
+    Store::open(location, None).expect("a sound store").1
 }
 
 /// Scenario: entities of every kind of JSON, put, replaced and deleted in several commits, one of which is empty, then all of
@@ -45,9 +44,12 @@ fn reopened(path: &Path) -> Contents {
 #[test]
 fn what_is_committed_is_there() {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("new").join("admin.db");
+    commit_and_reopen(&folder.path().join("new").join("admin.db").into());
+}
+
+fn commit_and_reopen(location: &Location) {
     let odd = json!({"text": "ä\n\u{0}\"", "list": [1, 2.5, -3e10, null, true, {}], "map": {"": {}, "z": 1, "a": 2}});
-    let (mut store, found) = Store::open(&path, None).expect("a new store");
+    let (mut store, found) = Store::open(location.clone(), None).expect("a new store");
     assert_eq!(found, Contents { revision: 0, rows: Vec::new() });
     let changes =
         [put("services", "b", odd.clone()), put("routes", "a", json!({})), put("services", "a", json!({"x": 1}))];
@@ -56,7 +58,7 @@ fn what_is_committed_is_there() {
     drop(store);
     let all =
         vec![row("routes", "a", json!({})), row("services", "a", json!({"x": 1})), row("services", "b", odd.clone())];
-    let (mut store, found) = Store::open(&path, None).expect("a sound store");
+    let (mut store, found) = Store::open(location.clone(), None).expect("a sound store");
     assert_eq!(found, Contents { revision: 2, rows: all });
     // The order of members is part of an entity: snippets run in it.
     assert_eq!(Value::Object(found.rows[2].entity.clone()).to_string(), odd.to_string());
@@ -71,14 +73,14 @@ fn what_is_committed_is_there() {
     assert_eq!(store.commit(&changes).expect("commits"), 3);
     drop(store);
     let rows = vec![row("routes", "a", json!({})), row("services", "a", json!({"x": 2}))];
-    assert_eq!(reopened(&path), Contents { revision: 3, rows });
-    let (mut store, _) = Store::open(&path, None).expect("a sound store");
+    assert_eq!(reopened(location.clone()), Contents { revision: 3, rows });
+    let (mut store, _) = Store::open(location.clone(), None).expect("a sound store");
     let rows =
         [row("plugins", "b", json!({"x": 1})), row("plugins", "a", json!({})), row("plugins", "b", json!({"x": 2}))];
     assert_eq!(store.replace(&rows).expect("replaces"), 4);
     drop(store);
     let rows = vec![row("plugins", "a", json!({})), row("plugins", "b", json!({"x": 2}))];
-    assert_eq!(reopened(&path), Contents { revision: 4, rows });
+    assert_eq!(reopened(location.clone()), Contents { revision: 4, rows });
 }
 
 /// Scenario: a store is handed to another thread. Guarantees: it can be.

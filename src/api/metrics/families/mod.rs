@@ -20,5 +20,7 @@ fn labels(plugin: &PluginStats) -> [&str; 3] {
 
 /// Every metric, in the order of the response.
 pub fn families() -> impl Iterator<Item = &'static Family> {
-    [process::PROCESS, inputs::INPUTS, delivery::DELIVERY_FAMILIES, process::SNIPPETS, database::DATABASE].into_iter().flatten()
+    [process::PROCESS, inputs::INPUTS, delivery::DELIVERY_FAMILIES, process::SNIPPETS, database::DATABASE]
+        .into_iter()
+        .flatten()
 }
