@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn each_write_has_its_own_result() {
         let folder = tempfile::tempdir().unwrap();
-        let (store, _) = Store::open(&folder.path().join("e.db"), None).unwrap();
+        let (store, _) = Store::open(folder.path().join("e.db"), None).unwrap();
         let writes = Writes::new(store, Tables::new());
         let kind = kind::find("consumers").unwrap();
         let made_at_once = AtomicUsize::new(0);
@@ -300,7 +300,7 @@ mod tests {
         assert_eq!(writes.planning.lock().tables.count(kind), kept.tables.count(kind));
         drop(kept);
         drop(writes);
-        let rows = Store::open(&folder.path().join("e.db"), None).unwrap().1.rows;
+        let rows = Store::open(folder.path().join("e.db"), None).unwrap().1.rows;
         assert_eq!(rows.len(), 4 * 25 - 4 * 3);
     }
 }

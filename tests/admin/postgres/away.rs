@@ -152,6 +152,7 @@ fn a_node_starts_with_its_last_good_copy() {
     }
     cluster.server.start_again();
     await_logged(&one, &cluster.file("a.log"), "second");
+    wait_until("the database can be used", || is_reachable(&one));
     assert_eq!(create(&one, "u").0, 201);
     one.service.stop();
     cluster.server.stop();

@@ -61,7 +61,7 @@ fn other_files_are_refused() {
     rustix::fs::mkfifoat(rustix::fs::CWD, path("pipe"), rustix::fs::Mode::from_raw_mode(0o600)).expect("a pipe");
     for name in ["folder", "pipe"] {
         assert!(refusal(&path(name)).contains("is no store of Logphase: it is no regular file; move it away"));
-        assert!(matches!(Store::read(&path(name), None), Err(StoreError::Foreign { .. })));
+        assert!(matches!(Store::read(path(name), None), Err(StoreError::Foreign { .. })));
     }
     for sql in
         ["CREATE TABLE t (a)", "CREATE TABLE store (revision)", "PRAGMA user_version = 1", "PRAGMA application_id = 7"]
@@ -73,11 +73,11 @@ fn other_files_are_refused() {
         assert_eq!(fs::read(&other).expect("readable"), before);
         fs::remove_file(other).expect("a file");
     }
-    assert!(matches!(Store::read(&path("missing"), None), Err(StoreError::Missing { .. })));
+    assert!(matches!(Store::read(path("missing"), None), Err(StoreError::Missing { .. })));
     assert!(!path("missing").exists());
-    drop(Store::open(&path("sound"), None).expect("a new store"));
+    drop(Store::open(path("sound"), None).expect("a new store"));
     std::os::unix::fs::symlink(path("sound"), path("link")).expect("a link");
-    reopened(&path("link"));
+    reopened(path("link"));
 }
 
 /// Scenario: the pages of a store are overwritten, one by one; the file is cut; a value has another type. Guarantees: the
