@@ -289,7 +289,7 @@ impl Store {
     /// # Errors
     /// The database cannot be written, or another node has changed it since ([`StoreError::Outdated`]); then nothing is changed,
     /// and the store can still be used. If the connection breaks at the last moment, the changes may have been made:
-    /// [`news`](Self::news) tells.
+    /// `news` tells.
     pub fn commit(&mut self, changes: &[Change]) -> Result<u64, StoreError> {
         let writes = changes.iter().map(|change| match change {
             Change::Put { kind, id, entity } => Write::Put(stored(kind, id, entity, self.key.as_ref())),
