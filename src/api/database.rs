@@ -60,6 +60,14 @@ impl SharedDatabase {
         *self.refused.lock() = None;
     }
 
+    /// Says that the configuration with the revision `revision` is active after a reload of the settings. If there is a newer one, it is not
+    /// known whether that is.
+    pub fn reloaded(&self, revision: u64) {
+        if self.revision.load(Ordering::SeqCst) == revision {
+            self.activated(revision);
+        }
+    }
+
     /// Says that the configuration with the revision `revision`, the newest one, is not active because of `why`.
     pub fn refused(&self, revision: u64, why: String) {
         self.revision.store(revision, Ordering::SeqCst);

@@ -62,7 +62,7 @@ impl Serving {
             let request = tokio::select! {
                 request = signals.next() => request,
                 () = watched.changed() => {
-                    reload(&mut watched, &reloader, &service, console);
+                    reload(&mut watched, &reloader, &service, &state, console);
                     continue;
                 }
                 job = admin.jobs.next() => {
@@ -78,7 +78,7 @@ impl Serving {
                 }
                 Request::Reload => {
                     service.reopen_files();
-                    reload(&mut watched, &reloader, &service, console);
+                    reload(&mut watched, &reloader, &service, &state, console);
                 }
                 Request::ReopenFiles => service.reopen_files(),
             }
@@ -124,11 +124,22 @@ impl Serving {
 }
 
 /// Reloads the files, and reports the result.
-fn reload(watched: &mut WatchedFiles, reloader: &Reloader, service: &Service, console: &Console<'_>) {
+fn reload(
+    watched: &mut WatchedFiles,
+    reloader: &Reloader,
+    service: &Service,
+    state: &ServiceState,
+    console: &Console<'_>,
+) {
     manager::reloading();
+    // The settings may be why the newest configuration in a shared database is refused.
+    let database = state.database().map(|database| (database, database.read().revision));
     match watched.reload(reloader, service) {
         Ok(Reloaded { warnings, need_restart }) => {
             (console.diagnostics)(&warnings);
+            if let Some((database, revision)) = database {
+                database.reloaded(revision);
+            }
             if !need_restart.is_empty() {
                 let names = need_restart.join(", ");
                 tracing::warn!(

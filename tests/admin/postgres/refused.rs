@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Admin, Cluster, await_logged, is_reachable, scrape, send, status};
-use crate::service::{free_port, wait_until};
+use crate::service::{Signal, free_port, wait_until};
 
 /// Scenario: the settings name a database without a URL, with a wrong one, on a host that does not exist, on a port without a server, with a
 /// wrong password, under a name that does not exist, and one whose user may not create tables. Guarantees: the start and `config export` are
@@ -83,6 +83,26 @@ fn a_configuration_that_a_node_cannot_use_leaves_the_active_one() {
     one.expect(200, "PATCH", &path, Some(change));
     await_logged(&other, &cluster.file("c.log"), "second");
     assert_eq!((of("revision"), of("active_revision")), (3.0, 3.0));
+}
+
+/// Scenario: the settings of a node allow no snippets; another node makes a plugin with one; then the settings allow it, and are read again.
+/// Guarantees: the node refuses the configuration in the database, and has it after the reload.
+#[test]
+fn a_reload_makes_active_what_the_settings_refused() {
+    let cluster = Cluster::start();
+    let one = cluster.node();
+    let home = cluster.home();
+    home.write("logphase.yml", "untrusted_lua: 'off'\n");
+    let other = Admin::with_database(home);
+    one.expect(201, "POST", "/plugins", Some(cluster.plugin("a.log", "first")));
+    let of = |name: &str| scrape(&other).sum(&format!("logphase_database_{name}"), &[]);
+    wait_until("the other node refuses it", || of("revision") == 1.0);
+    assert_eq!(of("active_revision"), 0.0, "{}", other.service.log());
+    other.service.home.write("logphase.yml", "untrusted_lua: sandbox\n");
+    other.service.signal(Signal::HUP);
+    await_logged(&other, &cluster.file("a.log"), "first");
+    wait_until("it is active", || of("active_revision") == 1.0);
+    wait_until("the copy has it", || of("copy_revision") == 1.0);
 }
 
 /// Scenario: the tables get a later format while a node runs. Guarantees: the node goes on, says why, and refuses writes; another node
