@@ -30,7 +30,7 @@ impl Effective {
     pub fn read(files: &ConfigFiles) -> Result<Self, Vec<Diagnostic>> {
         let (settings, diagnostics) = files.read_settings();
         let paths = files.declarative_files(&settings);
-        if settings.database == DatabaseKind::Sqlite && paths.is_empty() {
+        if settings.database != DatabaseKind::Off && paths.is_empty() {
             let tables = database::tables(&settings).map_err(|error| vec![*error])?;
             let validated = KnownDrafts::default().of(&tables);
             let prepared = Prepared::new(Loaded::with_entities(settings, diagnostics, &validated))?;
