@@ -51,7 +51,7 @@ impl KnownDrafts {
 }
 
 fn draft(kind: EntityKind, entity: &Entity, path: String) -> Arc<Draft> {
-    Arc::new(Draft::new(kind, node(entity, &path), path).validated(Completeness::LogPhase))
+    Arc::new(Draft::new(kind, node(entity, &path), path).validated(Completeness::LogPhase).compact())
 }
 
 /// An entity as it is written in a file: without members that are null.

@@ -63,7 +63,7 @@ type Given = (&'static Kind, Map<String, Value>);
 fn of_drafts(drafts: &[Draft]) -> impl Iterator<Item = (&'static Kind, String, Node)> {
     drafts.iter().filter_map(|draft| {
         let kind = KINDS.iter().find(|kind| kind.of_log_phase == Some(draft.kind))?;
-        Some((kind, written_id(draft), draft.node.clone()))
+        Some((kind, written_id(draft), Node::clone(&draft.node)))
     })
 }
 

@@ -18,7 +18,7 @@ pub(super) const REFERENCES: usize = SCOPES.len() + 1;
 #[derive(Debug, Default)]
 pub(super) struct Built(Mutex<Option<Last>>);
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum Last {
     Service(Arc<Service>),
     Route(Option<EntityRef>, Arc<Route>),
@@ -29,61 +29,57 @@ enum Last {
 }
 
 impl Built {
-    fn last(&self) -> Option<Last> {
-        self.0.lock().clone()
+    /// What `known` finds in the last one, otherwise what `make` makes, which `keep` keeps.
+    fn or_make<T>(
+        &self,
+        known: impl FnOnce(&Last) -> Option<&Arc<T>>,
+        keep: impl FnOnce(Arc<T>) -> Last,
+        make: impl FnOnce() -> T,
+    ) -> Arc<T> {
+        let mut last = self.0.lock();
+        if let Some(known) = last.as_ref().and_then(known) {
+            return known.clone();
+        }
+        let made = Arc::new(make());
+        *last = Some(keep(made.clone()));
+        made
     }
+}
 
-    fn keep(&self, last: Last) {
-        *self.0.lock() = Some(last);
-    }
+/// A function that finds the record of a kind in a [`Last`].
+macro_rules! known {
+    ($kind:ident) => {
+        |last| if let Last::$kind(known) = last { Some(known) } else { None }
+    };
 }
 
 impl Draft {
     pub(super) fn service(&self) -> Arc<Service> {
-        if let Some(Last::Service(service)) = self.built.last() {
-            return service;
-        }
-        let service = Arc::new(Service::from_draft(self));
-        self.built.keep(Last::Service(service.clone()));
-        service
+        self.built.or_make(known!(Service), Last::Service, || Service::from_draft(self))
+    }
+
+    pub(super) fn consumer(&self) -> Arc<Consumer> {
+        self.built.or_make(known!(Consumer), Last::Consumer, || Consumer::from_draft(self))
+    }
+
+    pub(super) fn consumer_group(&self) -> Arc<ConsumerGroup> {
+        self.built.or_make(known!(ConsumerGroup), Last::ConsumerGroup, || ConsumerGroup::from_draft(self))
+    }
+
+    pub(super) fn api(&self) -> Arc<Api> {
+        self.built.or_make(known!(Api), Last::Api, || Api::from_draft(self))
     }
 
     /// The route, of `service`.
     pub(super) fn route(&self, service: Option<EntityRef>) -> Arc<Route> {
-        match self.built.last() {
-            Some(Last::Route(of, route)) if of == service => return route,
-            _ => {}
-        }
-        let route = Arc::new(Route::from_draft(self, service.clone()));
-        self.built.keep(Last::Route(service, route.clone()));
-        route
-    }
-
-    pub(super) fn consumer(&self) -> Arc<Consumer> {
-        if let Some(Last::Consumer(consumer)) = self.built.last() {
-            return consumer;
-        }
-        let consumer = Arc::new(Consumer::from_draft(self));
-        self.built.keep(Last::Consumer(consumer.clone()));
-        consumer
-    }
-
-    pub(super) fn consumer_group(&self) -> Arc<ConsumerGroup> {
-        if let Some(Last::ConsumerGroup(group)) = self.built.last() {
-            return group;
-        }
-        let group = Arc::new(ConsumerGroup::from_draft(self));
-        self.built.keep(Last::ConsumerGroup(group.clone()));
-        group
-    }
-
-    pub(super) fn api(&self) -> Arc<Api> {
-        if let Some(Last::Api(api)) = self.built.last() {
-            return api;
-        }
-        let api = Arc::new(Api::from_draft(self));
-        self.built.keep(Last::Api(api.clone()));
-        api
+        self.built.or_make(
+            |last| match last {
+                Last::Route(of, route) if *of == service => Some(route),
+                _ => None,
+            },
+            |route| Last::Route(service.clone(), route),
+            || Route::from_draft(self, service.clone()),
+        )
     }
 
     /// The plugin, whose definition is its own and which refers to `targets`; `read` reads it.
@@ -96,12 +92,13 @@ impl Draft {
             (Some(one), Some(other)) => Arc::ptr_eq(one, other),
             (one, other) => one.is_none() && other.is_none(),
         };
-        match &*self.built.0.lock() {
-            Some(Last::Plugin(of, outcome)) if of.iter().zip(&targets).all(same) => return outcome.clone(),
-            _ => {}
-        }
-        let outcome = Arc::new(read());
-        self.built.keep(Last::Plugin(targets.map(Option::<&Arc<Draft>>::cloned), outcome.clone()));
-        outcome
+        self.built.or_make(
+            |last| match last {
+                Last::Plugin(of, outcome) if of.iter().zip(&targets).all(same) => Some(outcome),
+                _ => None,
+            },
+            |outcome| Last::Plugin(targets.map(Option::<&Arc<Draft>>::cloned), outcome),
+            read,
+        )
     }
 }

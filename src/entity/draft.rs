@@ -64,7 +64,7 @@ pub struct Draft {
     /// Its kind.
     pub kind: EntityKind,
     /// Its fields, as written.
-    pub node: Node,
+    pub node: Arc<Node>,
     /// Its path in its document, like `services[0].plugins[1]`; empty for the body of a request.
     pub path: String,
     /// The entity that it is nested in, as an index of [`Drafts::entities`].
@@ -107,7 +107,7 @@ impl Draft {
     pub fn new(kind: EntityKind, node: Node, path: String) -> Self {
         Self {
             kind,
-            node,
+            node: Arc::new(node),
             path,
             parent: None,
             extra_tags: Arc::default(),
@@ -130,6 +130,15 @@ impl Draft {
         self.found = self.validate(completeness);
         self.id = self.text("id").map(Box::from);
         self.name = self.text(self.kind.key()).map(Box::from);
+        self
+    }
+
+    /// Forgets the values that are read from the node alone, where they are large: the `config` of a plugin.
+    #[must_use]
+    pub(crate) fn compact(mut self) -> Self {
+        if self.kind == EntityKind::Plugins {
+            self.values.shift_remove("config");
+        }
         self
     }
 

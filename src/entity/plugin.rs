@@ -97,7 +97,7 @@ impl Plugin {
     /// `queue.max_entries`. If the field is absent, that of its nearest ancestor in the file.
     pub fn origin(&self, field: &str) -> Origin {
         let ConfigOrigins { config, key } = &self.config_origins;
-        let member = config.as_ref().and_then(|config| config.member_origin(field));
+        let member = config.as_ref().and_then(|config| config.node()?.member_origin(field));
         member.or_else(|| key.clone()).unwrap_or_else(|| self.origin.clone())
     }
 }
@@ -106,9 +106,27 @@ impl Plugin {
 #[derive(Debug, Clone, Default)]
 pub struct ConfigOrigins {
     /// The `config`, as written.
-    config: Option<Arc<Node>>,
+    config: Option<ConfigNode>,
     /// The key `config`.
     key: Option<Origin>,
+}
+
+/// The `config` of a plugin, as written.
+#[derive(Debug, Clone)]
+enum ConfigNode {
+    /// A member of the plugin.
+    Own(Arc<Node>, &'static str),
+    /// Made of the plugin's own and of decK's shared one.
+    Merged(Arc<Node>),
+}
+
+impl ConfigNode {
+    fn node(&self) -> Option<&Node> {
+        match self {
+            Self::Own(plugin, member) => plugin.get(member),
+            Self::Merged(node) => Some(node),
+        }
+    }
 }
 
 /// A plugin that does not run here.
@@ -368,7 +386,9 @@ fn plugin(draft: &Draft, definition: &'static Definition, scope: Scope, diagnost
     }
     let mut here = here.member(member, here.origin.clone());
     here.kong = Some("config".into());
-    let config_node = given.map(|(_, node)| node).filter(|node| !node.is_null());
+    let given_node = given.filter(|(_, node)| !node.is_null());
+    let written = given_node.map(|(key, _)| if key.name == "config" { "config" } else { "value" });
+    let config_node = given_node.map(|(_, node)| node);
     let merged =
         shared_config(draft, diagnostics).map(|base| config_node.map_or_else(|| base.clone(), |own| own.over(&base)));
     let config_node = merged.as_ref().or(config_node);
@@ -402,7 +422,10 @@ fn plugin(draft: &Draft, definition: &'static Definition, scope: Scope, diagnost
         old_form,
         origin: draft.origin(),
         config_origins: ConfigOrigins {
-            config: config_node.cloned().map(Arc::new),
+            config: match merged {
+                Some(merged) => Some(ConfigNode::Merged(Arc::new(merged))),
+                None => written.map(|key| ConfigNode::Own(draft.node.clone(), key)),
+            },
             key: given.map(|(key, _)| key.origin()),
         },
     }

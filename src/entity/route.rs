@@ -139,7 +139,7 @@ impl Route {
             refusals: draft.refusals(),
             stored: Stored::route(draft, !grpc),
             origin: draft.origin(),
-            node: Arc::new(draft.node.clone()),
+            node: draft.node.clone(),
         }
     }
 
