@@ -251,7 +251,8 @@ impl Service {
             command.current_dir(home).env("LOGPHASE_DATA_DIR", &data).env("LOGPHASE_DATABASE", "sqlite");
             command.env("LOGPHASE_ADMIN_LISTEN", admin.to_string()).env("LOGPHASE_HTTP_LISTEN", http.to_string());
             command.env("LOGPHASE_STATUS_LISTEN", status.to_string()).env("LOGPHASE_LOG_LEVEL", "error");
-            command.stdout(Stdio::null());
+            // Each write has a line of the log, at every level.
+            command.stdout(Stdio::null()).stderr(std::fs::File::create(home.join("log")).unwrap());
             command
         };
         assert!(command().args(["config", "import"]).arg(&file).status().unwrap().success());
