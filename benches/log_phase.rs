@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use logphase::declarative::{self, ReadOptions};
 use logphase::entity::Configuration;
-use logphase::phase::{Observer, Part, Program, Runner};
+use logphase::phase::{Observer, Part, Program, Runner, SnippetRegistry};
 use logphase::settings::Settings;
 use logphase_config::diagnostic::SourceFile;
 use logphase_script::message::BodyError;
@@ -305,7 +305,10 @@ fn program(fields: &[(&str, &str)], plugins: usize) -> Arc<Program> {
     let (configuration, findings): (Configuration, _) =
         declarative::read(&[source], ReadOptions { select_tags: &[], env: &|_| None });
     assert!(findings.is_empty(), "{findings:?}");
-    Arc::new(Program::build(&configuration, &Settings::default()).expect("the snippets compile"))
+    let program = Program::build(&configuration, &Settings::default()).expect("the snippets compile");
+    // As the service does, so that no worker allocates what all of them read.
+    program.prepare_totals(&SnippetRegistry::default());
+    Arc::new(program)
 }
 
 /// Kong log objects of about 2 kB with different numbers.

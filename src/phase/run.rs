@@ -2,6 +2,7 @@
 
 use logphase_io::count::times;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -42,7 +43,9 @@ pub trait Observer {
 
 /// A VM with the snippets of a program, and a planner. Each worker has one.
 pub struct Runner {
-    program: Arc<Program>,
+    /// A counter of this thread's own: that of the program is shared with all workers.
+    #[expect(clippy::redundant_allocation, reason = "the counter of the `Arc` is what is not to be touched")]
+    program: Rc<Arc<Program>>,
     planner: Planner,
     routes: RouteFinder,
     vm: Vm,
@@ -79,7 +82,7 @@ impl Runner {
             conditions: program.steps.iter().any(|step| step.condition.is_some()).then(|| Groups::new(&program)),
             loaded: Loaded::none_of(&program),
             has_snippets: program.has_snippets(),
-            program,
+            program: Rc::new(program),
             vm,
             heartbeat: None,
             timers: Vec::new(),
