@@ -85,12 +85,12 @@ fn engine(configuration: &Configuration, settings: &Settings) -> Result<Option<A
 
 /// What the plugins and their snippets ask of transactions that Kong's log object lacks.
 fn asks(steps: &[Arc<Step>]) -> Asks {
-    let of_step = |(step, asks): (usize, &Arc<Step>)| {
+    let of_step = |(index, step): (usize, &Arc<Step>)| {
         let ask = |(part, finding): &(Option<usize>, Finding)| Ask {
-            asker: Asker { step, part: *part },
+            asker: Asker { step: index, part: *part },
             finding: finding.clone(),
         };
-        asks.asks.iter().map(ask).collect::<Vec<_>>()
+        step.asks.iter().map(ask).collect::<Vec<_>>()
     };
     Asks::new(steps.iter().enumerate().flat_map(of_step).collect(), INPUTS.len())
 }

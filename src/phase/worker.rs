@@ -97,7 +97,7 @@ impl Workers {
     /// channels.
     ///
     /// # Errors
-    /// The snippets do not fit into a VM, or a thread cannot be started.
+    /// The environment of the snippets does not fit into a VM, or a thread cannot be started.
     pub fn start(
         live: &Live,
         count: usize,
