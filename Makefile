@@ -92,7 +92,7 @@ doc: rust ## Build the API documentation.
 
 bench: rust run-tools kafka ## Measure transactions per second against the baselines, what each input costs, and Kafka delivery against Kafka's producer.
 	cargo bench --locked -p logphase-protocol --bench format
-	cargo bench --locked --bench log_phase --bench members --bench protocol --bench inputs --bench queue --bench router --bench admin --bench kafka
+	cargo bench --locked --bench log_phase --bench members --bench protocol --bench inputs --bench http --bench queue --bench router --bench admin --bench kafka
 
 soak: rust run-tools ## Queue a million messages (SOAK_MESSAGES) while the receiver is down: memory, loss, order, delivery rate.
 	SOAK_MESSAGES=$(SOAK_MESSAGES) cargo test --locked --release --test main backlog -- --nocapture

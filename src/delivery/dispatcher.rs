@@ -30,6 +30,12 @@ const ROOM_CHECK: Duration = Duration::from_secs(1);
 /// Maximum pause that a destination can request.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
+/// The least time between two sends of a sink that takes whatever is there: what arrives meanwhile shares one write, and wakes
+/// nobody.
+const GATHER: Duration = Duration::from_millis(1);
+/// A queue with fewer places does not wait for it: it could be full by then.
+const GATHER_ENTRIES: usize = 1000;
+
 /// What a dispatcher without entries in flight waited for.
 enum Waited {
     /// There are entries, or a new sink.
@@ -51,6 +57,8 @@ pub(super) struct Dispatcher {
     outstanding_bytes: usize,
     // How many settled entries are unconfirmed, as the queue knows.
     unconfirmed: usize,
+    // When entries were sent last.
+    sent_at: Option<Instant>,
     // When to look whether the queue lacks room.
     room_check: Instant,
     // Whether the outstanding entries must be sent again, before all others.
@@ -74,6 +82,7 @@ impl Dispatcher {
             outstanding: VecDeque::new(),
             outstanding_bytes: 0,
             unconfirmed: 0,
+            sent_at: None,
             room_check: Instant::now(),
             resend: false,
             failing_since: None,
@@ -142,16 +151,33 @@ impl Dispatcher {
                 return Waited::Maintained(result);
             }
         }
+        self.gather().await;
+        Waited::Ready
+    }
+
+    /// Waits until entries that may be there have become a batch.
+    async fn gather(&mut self) {
         let options = &self.options;
+        let bounds = options.memory_bounds();
+        if self.sink.batching() == Batching::Stream && bounds.max_entries >= GATHER_ENTRIES {
+            let now = Instant::now();
+            let Some(until) = self.sent_at.replace(now).map(|sent_at| sent_at + GATHER) else { return };
+            if now < until && !self.output.is_closed() {
+                tokio::select! {
+                    () = sleep_until(until) => {}
+                    () = self.output.swap.wait() => {}
+                }
+                self.sent_at = Some(Instant::now());
+            }
+        }
         if self.sink.batching() == Batching::Batches && options.max_batch_size > 1 {
             // A full batch or a closed queue ends the wait.
-            let full = options.max_batch_size.min(options.memory_bounds().max_entries);
+            let full = options.max_batch_size.min(bounds.max_entries);
             tokio::select! {
-                _ = timeout(options.max_coalescing_delay, reader.ready(full)) => {}
+                _ = timeout(options.max_coalescing_delay, self.output.parts.reader.ready(full)) => {}
                 () = self.output.swap.wait() => {}
             }
         }
-        Waited::Ready
     }
 
     /// Closes the sink of a closed queue whose entries are settled. True if everything is confirmed, or the process stops:

@@ -29,6 +29,8 @@ pub(super) trait Listener: Send + Sync + 'static {
     type Accepted: Send + 'static;
     /// A connection that can be read.
     type Stream: Send + 'static;
+    /// Whether a connection may be served by the runtime that opens it, instead of the one that accepts it.
+    const MOVES: bool;
 
     /// The next connection and its peer.
     fn accept_one(&self) -> impl Future<Output = io::Result<(Self::Accepted, Peer)>> + Send;
@@ -72,6 +74,7 @@ impl std::fmt::Display for Peer {
 impl Listener for UnixListener {
     type Accepted = UnixStream;
     type Stream = UnixStream;
+    const MOVES: bool = false;
 
     async fn accept_one(&self) -> io::Result<(UnixStream, Peer)> {
         Ok((self.accept().await?.0, Peer::Local))
@@ -169,7 +172,8 @@ fn start<L: Listener, F: Future<Output = ()> + Send + 'static>(
 ) {
     let opening = listener.open(accepted, peer, slot.clone());
     let (context, handle) = (context.clone(), handle.clone());
-    connections.spawn(async move {
+    let threads = context.threads.clone().filter(|_| L::MOVES);
+    let serving = async move {
         let counters = context.counters.clone();
         let _open = counters.connection_opened();
         if let Some((stream, peer)) = opening.await {
@@ -177,7 +181,17 @@ fn start<L: Listener, F: Future<Output = ()> + Send + 'static>(
             // A task that ends moves its future, which is several kilobytes here.
             Box::pin(handle(Context { intake, ..context }, stream, peer, slot)).await;
         }
-    });
+    };
+    match threads.as_ref().and_then(|threads| threads.choose()) {
+        Some((thread, served)) => drop(connections.spawn_on(
+            async move {
+                serving.await;
+                drop(served);
+            },
+            thread,
+        )),
+        None => drop(connections.spawn(serving)),
+    }
 }
 
 fn report(context: &Context, ended: Result<(), JoinError>, errors: &Limiter) {

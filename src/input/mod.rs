@@ -37,6 +37,7 @@ mod settings;
 mod stdin;
 mod syslog;
 mod tcp;
+mod threads;
 mod transport;
 mod udp;
 mod unix;
@@ -54,6 +55,7 @@ pub use self::counters::{Counters, FollowedFiles, Handshake, Reason, Refusal};
 pub use self::kafka::{ConsumerStats, PartitionState, TopicState};
 pub use self::serving::{Inputs, Serving};
 pub use self::stdin::{Progress, RejectedLine, StdinSummary, read_lines};
+pub use self::threads::ConnectionThreads;
 pub use self::transport::{HandshakeError, ServedTls, Tls, beyond_loopback, client_subject, tls_findings};
 pub use self::values::{InputSettings, InputValues, Limits, Shared};
 use crate::confinement::Files;
@@ -166,6 +168,8 @@ pub struct Context {
     unfinished: Arc<lines::UnfinishedLines>,
     /// Where lines go that name a collector; only where settings have such an input.
     collectors: Option<Collectors>,
+    /// The threads for connections; without them, those of the service serve them.
+    threads: Option<Arc<ConnectionThreads>>,
 }
 
 impl Context {
@@ -173,7 +177,7 @@ impl Context {
     #[cfg(test)]
     fn for_test(input: &'static str, intake: Intake, counters: Arc<Counters>) -> Self {
         let unfinished = lines::UnfinishedLines::new(1 << 20);
-        Self { input, intake, counters, stop: watch::channel(false).1, unfinished, collectors: None }
+        Self { input, intake, counters, stop: watch::channel(false).1, unfinished, collectors: None, threads: None }
     }
 
     /// The name of the input.

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::lines::UnfinishedLines;
+use super::threads::ConnectionThreads;
 use super::{Address, BindError, BoundInput, Context, Counters, Definition, InputSettings};
 use crate::delivery::Collectors;
 use crate::phase::Intake;
@@ -18,6 +19,7 @@ pub struct Inputs {
     pub(super) max_unfinished_bytes: usize,
     /// Where lines go that name a collector.
     collectors: Option<Collectors>,
+    threads: Option<Arc<ConnectionThreads>>,
 }
 
 /// One of them.
@@ -50,20 +52,26 @@ impl Inputs {
             }
         }
         let max_unfinished_bytes = settings.shared.limits.max_unfinished_bytes;
-        Ok(Self { bound, max_unfinished_bytes, collectors: None })
+        Ok(Self { bound, max_unfinished_bytes, collectors: None, threads: None })
     }
 
     /// One input alone.
     #[cfg(test)]
     pub(super) fn of(name: &'static str, input: Box<dyn BoundInput>) -> Self {
         let bound = vec![Bound { name, input, match_routes: false, replay: false }];
-        Self { bound, max_unfinished_bytes: 32 << 20, collectors: None }
+        Self { bound, max_unfinished_bytes: 32 << 20, collectors: None, threads: None }
     }
 
     /// The same, with what an input of lines needs that name a collector.
     #[must_use]
     pub fn with_collectors(self, collectors: Option<Collectors>) -> Self {
         Self { collectors, ..self }
+    }
+
+    /// The same, with threads for connections. Without them, those of the runtime serve connections.
+    #[must_use]
+    pub fn with_threads(self, threads: Option<Arc<ConnectionThreads>>) -> Self {
+        Self { threads, ..self }
     }
 
     /// Whether no input is turned on.
@@ -88,7 +96,8 @@ impl Inputs {
             let number = super::number_of(name);
             let intake = intake.for_sender(None).matching_routes(match_routes).replaying(replay).of_input(number);
             let (stop, unfinished, collectors) = (stop.clone(), unfinished.clone(), self.collectors.clone());
-            let context = Context { input: name, intake, counters: own, stop, unfinished, collectors };
+            let threads = self.threads.clone();
+            let context = Context { input: name, intake, counters: own, stop, unfinished, collectors, threads };
             tasks.spawn(input.serve(context));
         }
         Serving { tasks, counters }

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::full::FullQueue;
 use super::identity;
 use super::ordered::Fence;
 use super::tap::Taps;
@@ -87,7 +89,49 @@ pub struct Batch {
     /// The place in the channel that its sender has until the worker takes it.
     pub slot: Option<OwnedSemaphorePermit>,
     /// Receives the answer when every entry is safe in its queue.
-    pub reply: oneshot::Sender<BatchResult>,
+    pub reply: Reply,
+}
+
+/// Who receives the answer to a batch. Whoever drops it unanswered has accepted nothing.
+pub struct Reply {
+    sender: oneshot::Sender<BatchResult>,
+    answered: Option<Answered>,
+    /// Where a full queue is noted that refuses all that its sender may send.
+    full: Option<Arc<Mutex<Option<FullQueue>>>>,
+}
+
+/// What is called with the number of transactions that were accepted.
+type Answered = Box<dyn FnOnce(usize) + Send + Sync>;
+
+impl Reply {
+    /// A reply, and where it arrives.
+    pub fn new() -> (Self, oneshot::Receiver<BatchResult>) {
+        let (sender, result) = oneshot::channel();
+        (Self { sender, answered: None, full: None }, result)
+    }
+
+    /// Answers.
+    pub fn send(self, result: BatchResult) {
+        if let Some(answered) = self.answered {
+            answered(result.accepted);
+        }
+        // The sender may be gone.
+        let _ = self.sender.send(result);
+    }
+
+    /// Answers that nothing was accepted because of the queue `full`, which all transactions go to.
+    pub(super) fn refuse(self, result: BatchResult, full: FullQueue) {
+        if let Some(of_sender) = &self.full {
+            *of_sender.lock() = Some(full);
+        }
+        self.send(result);
+    }
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reply")
+    }
 }
 
 /// Who takes turns when transactions wait for the workers.
@@ -111,6 +155,8 @@ pub struct Intake {
     match_routes: bool,
     replay: bool,
     input: Option<usize>,
+    /// The queue that refused the last batch of this sender, if all transactions go to it.
+    full: Arc<Mutex<Option<FullQueue>>>,
 }
 
 struct Shared {
@@ -153,7 +199,7 @@ impl Intake {
             taps: OnceLock::new(),
         };
         let share = Share { group: 0, sender: 0 };
-        Self { shared: Arc::new(shared), share, match_routes: false, replay: false, input: None }
+        Self { shared: Arc::new(shared), share, match_routes: false, replay: false, input: None, full: Arc::default() }
     }
 
     /// The same intake for one more sender, such as a connection, which takes turns with the others. `peer` is its
@@ -166,7 +212,9 @@ impl Intake {
             (FairBy::Peer, None) => self.shared.hasher.hash_one(sender),
             (FairBy::Connection | FairBy::Route, _) => 0,
         };
-        Self { shared: self.shared.clone(), share: Share { group, sender }, ..*self }
+        let Self { shared, match_routes, replay, input, .. } = self;
+        let (shared, share) = (shared.clone(), Share { group, sender });
+        Self { shared, share, match_routes: *match_routes, replay: *replay, input: *input, full: Arc::default() }
     }
 
     /// The same intake for a sender whose transactions may have no route: whether to find it.
@@ -205,7 +253,7 @@ impl Intake {
             share.group = self.shared.hasher.hash_one(id.or(name));
         }
         let bytes = transactions.iter().map(|transaction| transaction.bytes().len()).sum();
-        let (reply, result) = oneshot::channel();
+        let (reply, result) = Reply::new();
         let (all_or_none, match_routes) = (fence.is_none(), self.match_routes);
         let (replay, input) = (self.replay, self.input);
         (Batch { transactions, all_or_none, match_routes, replay, input, fence, share, bytes, slot, reply }, result)
@@ -221,18 +269,44 @@ impl Intake {
     /// # Errors
     /// The reason why no transaction was accepted.
     pub async fn offer(&self, transactions: Vec<Transaction>) -> Result<(), IntakeError> {
+        self.offer_and(transactions, |_| {}).await
+    }
+
+    /// Offers `transactions` as [`Self::offer`] does. Calls `answered` with the number that was accepted before it returns, and also if
+    /// nobody waits for it any more. Without an answer, `answered` is dropped.
+    ///
+    /// # Errors
+    /// The reason why no transaction was accepted.
+    pub async fn offer_and(
+        &self,
+        transactions: Vec<Transaction>,
+        answered: impl FnOnce(usize) + Send + Sync + 'static,
+    ) -> Result<(), IntakeError> {
         if transactions.is_empty() {
             return Ok(());
         }
         if self.is_closed() {
             return Err(IntakeError::ShuttingDown);
         }
-        let (batch, result) = self.batch(transactions, None, None);
+        let (mut batch, result) = self.batch(transactions, None, None);
+        batch.reply.answered = Some(Box::new(answered));
+        batch.reply.full = Some(self.full.clone());
         if !self.worker(self.choose()).push(batch) {
             return Err(IntakeError::ShuttingDown);
         }
         let result = result.await.map_err(|_| IntakeError::ShuttingDown)?;
         result.error.map_or(Ok(()), Err)
+    }
+
+    /// Why a batch of about `bytes` would be refused now, which is counted then. Only if all that this sender may send goes to a
+    /// queue that is full, and that has refused its last batch.
+    pub fn refusal(&self, bytes: usize) -> Option<IntakeError> {
+        let mut full = self.full.lock();
+        let refusal = full.as_ref()?.refusal(bytes);
+        if refusal.is_none() {
+            *full = None;
+        }
+        refusal
     }
 
     /// Says which taps an input has that hands in lines itself. Only the first call has an effect.
@@ -282,7 +356,7 @@ impl Intake {
         let (shared, share) = (Arc::downgrade(&self.shared), self.share);
         move || {
             let Some(shared) = shared.upgrade() else { return 0 };
-            let intake = Self { shared, share, match_routes: false, replay: false, input: None };
+            let intake = Self { shared, share, match_routes: false, replay: false, input: None, full: Arc::default() };
             let mut moved = 0;
             for batch in intake.shared.workers.iter().flat_map(BatchSender::take_from_stuck) {
                 moved += 1;

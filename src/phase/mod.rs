@@ -3,6 +3,7 @@
 mod asks;
 mod breaker;
 mod fit;
+mod full;
 mod heartbeat;
 mod identity;
 mod intake;
@@ -18,6 +19,7 @@ mod snippets;
 mod tap;
 mod turns;
 mod unlogged;
+mod wake;
 mod worker;
 
 pub use asks::{Ask, Asker, Asks, WINDOW};
@@ -25,7 +27,7 @@ pub use breaker::{Breaker, Suspension};
 pub use fit::{Fit, Unlogged};
 pub use heartbeat::Heartbeat;
 pub(crate) use identity::mask as protocol_mask;
-pub use intake::{Batch, BatchResult, FairBy, Intake, IntakeError};
+pub use intake::{Batch, BatchResult, FairBy, Intake, IntakeError, Reply};
 pub(crate) use known::KnownSteps;
 pub use ordered::{Fence, OrderedIntake};
 pub use plan::{Plan, Planner};
@@ -35,6 +37,7 @@ pub use snippets::{SnippetKey, SnippetRegistry, SnippetTotals};
 pub use tap::{Condition, LineOutput, MessageOutcome, Sample, Source, Subscription, TapFilter, Taps, TooManyTaps};
 pub use turns::{BatchReceiver, BatchSender, Share, batch_channel};
 pub use unlogged::UnloggedCounts;
+pub use wake::wake_workers;
 pub use worker::{Generation, Live, WorkerStats, Workers};
 
 #[cfg(test)]

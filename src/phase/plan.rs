@@ -79,6 +79,11 @@ impl Planner {
         self.build(&self.program.scopes.key_of(scope, protocol))
     }
 
+    /// The plan of all transactions but L4 sessions, if they have the same.
+    pub(super) fn only(&self) -> Option<&Plan> {
+        self.only.as_ref()
+    }
+
     /// The number of cached plans.
     #[cfg(test)]
     pub(super) fn plans(&self) -> usize {

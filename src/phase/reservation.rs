@@ -96,10 +96,14 @@ impl Refusal {
         }
     }
 
+    /// The output whose queue is full, or whose disk fails.
+    pub(super) fn full_step(self) -> Option<usize> {
+        matches!(self.error, ReserveError::Full(_) | ReserveError::Failing).then_some(self.step)
+    }
+
     /// Counts it in the queue, once the input gets it.
     pub(super) fn count(&self, generation: &Generation) {
-        let is_full = matches!(self.error, ReserveError::Full(_) | ReserveError::Failing);
-        if let Some(queue) = generation.queues[self.step].as_ref().filter(|_| is_full) {
+        if let Some(queue) = self.full_step().and_then(|step| generation.queues[step].as_ref()) {
             queue.count_refusal(self.error, 0);
         }
     }

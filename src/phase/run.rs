@@ -127,6 +127,13 @@ impl Runner {
         plan.only(&self.program.steps, |step| self.holds(step, transaction))
     }
 
+    /// Whether the plugin of a step runs for every transaction, but for L4 sessions.
+    pub(super) fn runs_for_all(&self, step: usize) -> bool {
+        let of_step = self.program.steps.get(step);
+        of_step.is_some_and(|of_step| of_step.condition.is_none())
+            && self.planner.only().is_some_and(|plan| plan.contains(&step))
+    }
+
     /// Whether the condition of a step holds. One that fails does not: in Kong it answers the request with an error.
     fn holds(&self, step: usize, transaction: &Transaction) -> bool {
         let step = &self.program.steps[step];

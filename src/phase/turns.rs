@@ -13,6 +13,7 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 
 use super::intake::Batch;
+use super::wake::{Wake, wake_soon};
 
 /// Bytes that a sender may have processed in its turn. A batch of a stream of lines is not larger.
 const QUANTUM: usize = 256 << 10;
@@ -199,6 +200,12 @@ fn is_short_wait(load: usize, pace: u64, since: u64) -> bool {
     since < SHORT_WORK && (load as u64).saturating_mul(pace) / 1024 < SHORT_WAIT
 }
 
+impl Wake for Shared {
+    fn wake(&self) {
+        self.arrived.notify_one();
+    }
+}
+
 impl Shared {
     fn close(&self) -> State {
         let mut state = self.state.lock();
@@ -233,7 +240,7 @@ impl BatchSender {
         }
         state.waiting.entry(batch.share.group).entry(batch.share.sender).push_back(batch);
         drop(state);
-        self.shared.arrived.notify_one();
+        wake_soon(&self.shared);
         true
     }
 
@@ -293,27 +300,44 @@ pub struct BatchReceiver {
 impl BatchReceiver {
     /// Waits for a batch; `None` when there is none and the other end is gone.
     pub fn take(&mut self) -> Option<Batch> {
-        // What was taken last is done.
+        self.note_taken();
+        let shared = self.shared.clone();
+        let mut state = shared.state.lock();
+        loop {
+            if let Some(batch) = self.take_from(&mut state) {
+                return Some(batch);
+            }
+            if state.closed {
+                return None;
+            }
+            shared.arrived.wait(&mut state);
+        }
+    }
+
+    /// The same without waiting: `None` if no batch is there.
+    pub(super) fn take_waiting(&mut self) -> Option<Batch> {
+        self.note_taken();
+        let shared = self.shared.clone();
+        self.take_from(&mut shared.state.lock())
+    }
+
+    /// What was taken last is done.
+    fn note_taken(&mut self) {
         let Shared { load, taken_at, pace: recent, .. } = &*self.shared;
         if self.taken > 0 {
             let spent = now().saturating_sub(taken_at.load(Ordering::Relaxed));
             recent.store(pace(recent.load(Ordering::Relaxed), self.taken, spent), Ordering::Relaxed);
         }
         load.fetch_sub(std::mem::take(&mut self.taken), Ordering::Relaxed);
-        let mut state = self.shared.state.lock();
-        loop {
-            if let Some(mut batch) = state.waiting.take() {
-                self.taken = batch.bytes;
-                self.shared.taken_at.store(now(), Ordering::Relaxed);
-                // Its sender may hand in another one.
-                batch.slot = None;
-                return Some(batch);
-            }
-            if state.closed {
-                return None;
-            }
-            self.shared.arrived.wait(&mut state);
-        }
+    }
+
+    fn take_from(&mut self, state: &mut State) -> Option<Batch> {
+        let mut batch = state.waiting.take()?;
+        self.taken = batch.bytes;
+        self.shared.taken_at.store(now(), Ordering::Relaxed);
+        // Its sender may hand in another one.
+        batch.slot = None;
+        Some(batch)
     }
 }
 

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
+use super::full::FullQueue;
 use super::heartbeat::Heartbeat;
 use super::intake::{Batch, BatchResult};
 use super::program::Program;
@@ -201,14 +202,23 @@ struct Worker {
 
 impl Worker {
     fn run(mut self) {
-        while let Some(batch) = self.channel.take() {
+        while let Some(batch) = self.next() {
             self.update_generation();
             self.start_clock();
             self.process_safely(batch, false);
-            self.busy = None;
-            self.worker_stats.heartbeats[self.number].idle(self.runner.used_memory());
         }
         self.worker_stats.heartbeats[self.number].end();
+    }
+
+    /// The next batch. Waits if none is there: the worker is idle then.
+    fn next(&mut self) -> Option<Batch> {
+        let waiting = self.channel.take_waiting();
+        if waiting.is_some() {
+            return waiting;
+        }
+        self.busy = None;
+        self.worker_stats.heartbeats[self.number].idle(self.runner.used_memory());
+        self.channel.take()
     }
 
     /// Keeps the clock running until the worker is idle, if anything runs whose time is limited: waking the clock's thread costs
@@ -268,9 +278,10 @@ impl Worker {
     }
 
     fn process(&mut self, batch: Batch, between: bool) {
-        let Batch { mut transactions, all_or_none, match_routes, replay, input, fence, share, reply, .. } = batch;
+        let Batch { mut transactions, all_or_none, match_routes, replay, input, fence, share, bytes, reply, .. } =
+            batch;
         if fence.as_ref().is_some_and(|fence| fence.is_raised()) {
-            let _ = reply.send(BatchResult { accepted: 0, error: None, rest: transactions });
+            reply.send(BatchResult { accepted: 0, error: None, rest: transactions });
             return;
         }
         if match_routes {
@@ -281,14 +292,15 @@ impl Worker {
         if let Some(input) = input {
             self.generation.program.asks.watch(input, &transactions);
         }
-        let (needs, accepted, error) = loop {
+        let (needs, accepted, error, full) = loop {
             let needs: Vec<Needs> = transactions.iter().map(|transaction| self.needs(transaction)).collect();
             let (accepted, refusal) = self.reserve(&needs, all_or_none);
             // A queue that a reload has closed accepts nothing; the new generation has another queue. The generation of a
             // batch stays the same while another one is processed in between.
             if accepted > 0 || between || !self.update_generation() {
                 refusal.inspect(|refusal| refusal.count(&self.generation));
-                break (needs, accepted, refusal.map(|refusal| refusal.into_error(&self.generation)));
+                let full = refusal.and_then(|refusal| self.full(refusal, &transactions, bytes));
+                break (needs, accepted, refusal.map(|refusal| refusal.into_error(&self.generation)), full);
             }
         };
         let rest = transactions.split_off(accepted);
@@ -296,7 +308,11 @@ impl Worker {
             fence.raise();
         }
         if accepted == 0 {
-            let _ = reply.send(BatchResult { accepted: 0, error, rest });
+            let result = BatchResult { accepted: 0, error, rest };
+            match full {
+                Some(full) => reply.refuse(result, full),
+                None => reply.send(result),
+            }
             return;
         }
         self.run_all(transactions, needs, replay, Some(share).filter(|_| !between));
@@ -306,7 +322,7 @@ impl Worker {
         let complete = appended.clone();
         let receipt = Receipt::new(move || {
             if complete.load(Ordering::Acquire) {
-                let _ = reply.send(BatchResult { accepted, error, rest });
+                reply.send(BatchResult { accepted, error, rest });
             }
         });
         self.reservations.append(&self.generation, &receipt);
@@ -314,6 +330,18 @@ impl Worker {
     }
 
     /// What a transaction needs of the queues.
+    /// The queue that refused a batch, if it is full and every transaction goes to it.
+    fn full(&self, refusal: Refusal, transactions: &[Transaction], bytes: usize) -> Option<FullQueue> {
+        let step = refusal.full_step().filter(|step| self.runner.runs_for_all(*step))?;
+        let plugin = self.generation.output_label(step);
+        Some(FullQueue {
+            queue: self.generation.queues[step].clone()?,
+            plugin,
+            transactions: transactions.len(),
+            bytes,
+        })
+    }
+
     fn needs(&mut self, transaction: &Transaction) -> Needs {
         let lines = match (&mut self.mesh, transaction.attachment::<Record>()) {
             (Some(mesh), Some(record)) => mesh.lines(record),

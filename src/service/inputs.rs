@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::api::{self, Control, Routes, ServiceState};
 use crate::connections::AllowedHosts;
 use crate::delivery::Collectors;
-use crate::input::{self, Address, BindError, Counters, INPUTS, Inputs, Serving};
+use crate::input::{self, Address, BindError, ConnectionThreads, Counters, INPUTS, Inputs, Serving};
 use crate::phase::Intake;
 use crate::settings::{STATUS_ADDRESS, Settings};
 
@@ -22,7 +22,8 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// Takes every address of `settings`, then serves them all. Lines that name a collector go to `collectors`. Returns also where they listen.
+    /// Takes every address of `settings`, then serves them all, connections on `threads`. Lines that name a collector go to
+    /// `collectors`. Returns also where they listen.
     ///
     /// # Errors
     /// The first address that cannot be taken; then none is served.
@@ -30,8 +31,9 @@ impl Listening {
         settings: &Settings,
         intake: &Intake,
         collectors: Option<Collectors>,
+        threads: Option<Arc<ConnectionThreads>>,
     ) -> Result<(Self, Vec<Address>), BindError> {
-        let inputs = Inputs::bind(INPUTS, settings)?.with_collectors(collectors);
+        let inputs = Inputs::bind(INPUTS, settings)?.with_collectors(collectors).with_threads(threads);
         let addresses = inputs.addresses();
         let (stop, stopped) = watch::channel(false);
         let serving = inputs.serve(intake, &stopped);

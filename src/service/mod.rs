@@ -30,6 +30,7 @@ use arc_swap::ArcSwap;
 use crate::api::Components;
 use crate::confinement::{Enforcement, ThreadFilter};
 use crate::delivery::{Collectors, Delivery, Output, OutputSpec, Undelivered};
+use crate::input::ConnectionThreads;
 use crate::phase::{Generation, Intake, Live, Program, SnippetRegistry, Taps, WorkerStats, Workers};
 use crate::sink::SinkShared;
 use collecting::Collecting;
@@ -59,6 +60,8 @@ pub struct Service {
     collecting: Option<Collecting>,
     /// Whether the workers are confined.
     seccomp: Enforcement,
+    /// Serve the connections of inputs.
+    threads: Option<Arc<ConnectionThreads>>,
 }
 
 /// Why a configuration cannot be served.
@@ -98,7 +101,8 @@ impl Service {
         let live: Live = Arc::new(ArcSwap::from_pointee(activate(program, queues, required, &snippets)));
         let clock = Clock::start_with(move || drop(clock.apply()))
             .map_err(|error| StartError::Unavailable(format!("cannot start a thread: {error}")))?;
-        // The runtime must exist already: the filter allows writes to the descriptors that wake it.
+        let threads = connection_threads();
+        // The runtimes must exist already: the filter allows writes to the descriptors that wake it.
         let (filter, missing) =
             if settings.confinement.seccomp { thread_filter() } else { (ThreadFilter::none(), None) };
         let (workers, channels) =
@@ -113,7 +117,7 @@ impl Service {
         intake.set_taps(workers.taps());
         let stuck_after = settings.lua.stuck_after;
         let outputs = Mutex::new(outputs);
-        Ok(Self { delivery, snippets, workers, stuck_after, intake, live, outputs, collecting, seccomp })
+        Ok(Self { delivery, snippets, workers, stuck_after, intake, live, outputs, collecting, seccomp, threads })
     }
 
     /// Accepts the transactions of inputs.
@@ -124,6 +128,11 @@ impl Service {
     /// The collectors that lines name, if settings have an input of such lines.
     pub fn collectors(&self) -> Option<Collectors> {
         self.collecting.as_ref().map(Collecting::collectors)
+    }
+
+    /// The threads that serve the connections of inputs.
+    pub fn threads(&self) -> Option<Arc<ConnectionThreads>> {
+        self.threads.clone()
     }
 
     /// The queues and sinks.
@@ -211,6 +220,14 @@ impl Service {
 /// The outputs of a configuration, and those that only lines have named.
 fn kept(outputs: &[Arc<Output>], of_lines: Option<Vec<Arc<Output>>>) -> Vec<Arc<Output>> {
     outputs.iter().cloned().chain(of_lines.into_iter().flatten()).collect()
+}
+
+/// The threads that serve connections; `None` if they cannot be started.
+fn connection_threads() -> Option<Arc<ConnectionThreads>> {
+    let started = ConnectionThreads::start().inspect_err(|error| {
+        tracing::warn!(%error, "connections have no threads of their own, which costs more CPU time for each");
+    });
+    started.ok().map(Arc::new)
 }
 
 /// The filter for workers, or no filter and the reason.

@@ -100,7 +100,7 @@ impl Serving {
     /// Opens the inputs.
     fn listen(&self) -> Result<Listening, LaunchError> {
         let (listening, addresses) =
-            Listening::start(&self.settings, self.service.intake(), self.service.collectors())?;
+            Listening::start(&self.settings, self.service.intake(), self.service.collectors(), self.service.threads())?;
         for address in &addresses {
             tracing::info!("listening: {address}");
         }

@@ -67,6 +67,7 @@ impl Logs {
             stop: self.stop.subscribe(),
             unfinished: UnfinishedLines::new(1 << 20),
             collectors: None,
+            threads: None,
         };
         let root = self.home.path().join("logs");
         let options = (self.options)(root.to_str().unwrap());

@@ -69,7 +69,11 @@ impl Bodies {
         if self.context.is_stopping() {
             return Err(RequestError::shutting_down());
         }
-        if request.headers().contains_key(ORIGIN) { Err(RequestError::from_web_page()) } else { Ok(()) }
+        if request.headers().contains_key(ORIGIN) {
+            return Err(RequestError::from_web_page());
+        }
+        let bytes = usize::try_from(request.body().size_hint().lower()).unwrap_or(usize::MAX);
+        self.context.intake.refusal(bytes).map_or(Ok(()), |refusal| Err(RequestError::refused(&refusal)))
     }
 
     /// Checks the length that a body has at least.
@@ -131,20 +135,14 @@ impl Bodies {
         transactions: Vec<Transaction>,
         reservation: Reservation,
     ) -> Result<usize, RequestError> {
-        let context = self.context.clone();
-        // A task of its own: what was taken must be counted even if the peer goes away meanwhile.
-        let offered = tokio::spawn(async move {
-            let _reservation = reservation;
-            let offered = transactions.len();
-            context.intake.offer(transactions).await?;
-            context.counters.count_received(offered);
-            Ok(offered)
-        });
-        match offered.await {
-            Ok(Ok(taken)) => Ok(taken),
-            Ok(Err(refusal)) => Err(RequestError::refused(&refusal)),
-            Err(error) => Err(RequestError::internal(&error)),
-        }
+        let (counters, offered) = (self.context.counters.clone(), transactions.len());
+        // What was taken is counted even if the peer goes away meanwhile, and its bytes are there until then.
+        let answered = move |accepted| {
+            counters.count_received(accepted);
+            drop(reservation);
+        };
+        let taken = self.context.intake.offer_and(transactions, answered).await;
+        taken.map(|()| offered).map_err(|refusal| RequestError::refused(&refusal))
     }
 }
 

@@ -160,6 +160,8 @@ struct InetListener {
 impl Listener for InetListener {
     type Accepted = (Plain, Option<Place>);
     type Stream = Stream;
+    // Tokio watches it only when it is opened.
+    const MOVES: bool = true;
 
     async fn accept_one(&self) -> io::Result<(Self::Accepted, Peer)> {
         loop {

@@ -3,6 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::phase::Reply;
 use crate::phase::turns::{BatchReceiver, BatchSender, Share, batch_channel};
 
 const KB: usize = 1 << 10;
@@ -19,7 +20,7 @@ fn batch(group: u64, sender: u64, bytes: usize) -> Batch {
         share,
         bytes,
         slot: None,
-        reply: oneshot::channel().0,
+        reply: Reply::new().0,
     }
 }
 
@@ -157,7 +158,7 @@ fn ends() {
     assert!(end.take().is_some() && end.take().is_none());
     let (channel, end) = turns_of_one();
     drop(end);
-    let (reply, mut result) = oneshot::channel();
+    let (reply, mut result) = Reply::new();
     assert!(!channel.push(Batch { reply, ..batch(1, 1, 1) }));
     assert!(matches!(result.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
 }
