@@ -6,8 +6,9 @@
 //!
 //! Imports point down: `vm` > `environment` > `module`, `ngx` and `pdk`, which do not know each other > `host` >
 //! `runtime` and `message` > `transaction`. `compile` and `runtime` use `source`, the text of snippets, which knows none of
-//! them; `needs` reads sources, and asks `pdk` and `ngx` for names.
+//! them; `needs` reads sources, and asks `pdk` and `ngx` for names; `catalogue` describes what `environment` offers.
 
+pub mod catalogue;
 mod compile;
 mod environment;
 mod host;

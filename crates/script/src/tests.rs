@@ -1,4 +1,5 @@
 mod addresses;
+mod catalogue;
 mod cjson;
 mod compile;
 mod cost;

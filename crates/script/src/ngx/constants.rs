@@ -66,19 +66,16 @@ const STATUSES: [(&str, i32); 36] = [
     ("INSUFFICIENT_STORAGE", 507),
 ];
 
+/// All of them.
+pub(crate) fn all() -> impl Iterator<Item = (String, i32)> {
+    let core = CORE.iter().map(|(name, number)| ((*name).to_owned(), *number));
+    let levels = LEVELS.iter().zip(0..).map(|(name, number)| ((*name).to_owned(), number));
+    let methods = METHODS.iter().enumerate().map(|(at, name)| (format!("HTTP_{name}"), 2 << at));
+    let statuses = STATUSES.iter().map(|(name, number)| (format!("HTTP_{name}"), *number));
+    core.chain(levels).chain(methods).chain(statuses)
+}
+
 /// Adds all of them to `ngx`.
 pub(super) fn add(ngx: &Table) -> mlua::Result<()> {
-    for (name, number) in CORE {
-        ngx.raw_set(name, number)?;
-    }
-    for (number, name) in LEVELS.iter().enumerate() {
-        ngx.raw_set(*name, number)?;
-    }
-    for (at, name) in METHODS.iter().enumerate() {
-        ngx.raw_set(format!("HTTP_{name}"), 2 << at)?;
-    }
-    for (name, number) in STATUSES {
-        ngx.raw_set(format!("HTTP_{name}"), number)?;
-    }
-    Ok(())
+    all().try_for_each(|(name, number)| ngx.raw_set(name, number))
 }

@@ -6,7 +6,7 @@
 mod arg;
 mod argument;
 mod closed;
-mod constants;
+pub(crate) mod constants;
 pub(crate) mod ctx;
 mod date;
 mod hash;

@@ -122,7 +122,7 @@ fn kongs_names_and_no_others() {
     ]);
 }
 
-fn of_profile(profile: Profile, requires: &[&str], environment: &[&str]) -> Bench {
+pub(super) fn of_profile(profile: Profile, requires: &[&str], environment: &[&str]) -> Bench {
     let texts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let long = Duration::from_secs(20);
     let limits = Limits { deadline: long, plugin_deadline: long, ..Limits::default() };
