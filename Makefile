@@ -40,7 +40,7 @@ FUZZ_BIN = fuzz/target/$(HOST)/release
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help run build dist install deb notices docs test check bench soak envoy-load kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy otlp statsd aio-kong schemathesis deploy-tools
+.PHONY: help run build dist install deb notices docs test check bench soak envoy-load kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy otlp statsd aio-kong schemathesis emmylua deploy-tools
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -135,7 +135,7 @@ rust-components:
 run-tools:
 	@.ci/tools g++ libssl curl jq
 
-test-tools: kafka envoy otlp statsd aio-kong schemathesis deploy-tools
+test-tools: kafka envoy otlp statsd aio-kong schemathesis emmylua deploy-tools
 	@.ci/tools g++ libssl curl jq groff dpkg-shlibdeps strip apache2 caddy haproxy logger logrotate kcat mmdebstrap nginx openssl postgresql promtool rsyslogd rsyslog-openssl systemd-analyze tmux lua-cjson nginx-lua
 
 # Apache Kafka, for the tests and the benchmark. Maven downloads it once.
@@ -160,6 +160,10 @@ deploy-tools:
 statsd:
 	@.ci/tools node npm
 	@.ci/statsd "$(TARGET)/statsd" >/dev/null
+
+# A checker of Lua, for the tests of the types of what snippets can call. cargo builds it once.
+emmylua: rust
+	@.ci/emmylua "$(TARGET)/emmylua" >/dev/null
 
 # The OpenTelemetry SDK for Python, for the tests. pip downloads it once.
 otlp:

@@ -32,6 +32,8 @@ in_root dpkg -i /tmp/logphase.deb
 [ "$(in_root stat -c '%a %U:%G' /var/lib/logphase)" = "700 logphase:logphase" ] || fail "the mode of the data directory"
 in_root dpkg --verify logphase
 gzip -dc "$root/usr/share/man/man1/logphase-check.1.gz" | grep -q 'logphase.*check' || fail "the manual page"
+grep -q '^---@meta cjson$' "$root/usr/share/logphase/luals/cjson.lua" || fail "the stubs for editors"
+grep -q '^declare kong:' "$root/usr/share/logphase/logphase.d.luau" || fail "the definitions for editors"
 in_root bash -c '. /usr/share/bash-completion/completions/logphase && complete -p logphase'
 in_root test -L /etc/systemd/system/multi-user.target.wants/logphase.service || fail "the unit is not enabled"
 
