@@ -20,9 +20,8 @@ struct Schemas(BTreeMap<&'static str, Validator>);
 impl Schemas {
     fn new() -> Self {
         let home = Home::new();
-        let kinds = ["kong", "settings", "tests", "mesh"];
         Self(
-            kinds
+            KINDS
                 .map(|kind| {
                     let ended = home.run(&["schema", kind], b"");
                     assert_eq!(ended.code(), 0, "{}", ended.stderr);
@@ -255,4 +254,61 @@ fn mesh_resources() {
             schemas.errors("mesh", &document)
         );
     }
+}
+
+const KINDS: [&str; 4] = ["kong", "settings", "tests", "mesh"];
+
+/// Scenario: docs/schemas/, which the first lines of the examples name.
+/// Guarantees: each file is what the program prints; `BLESS=1 cargo test --test main schema` writes them.
+#[test]
+fn schemas_of_the_documentation_are_printed_ones() {
+    let home = Home::new();
+    for kind in KINDS {
+        let printed = home.run(&["schema", kind], b"").stdout;
+        let path = root().join(format!("docs/schemas/{kind}.schema.json"));
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, printed).unwrap();
+        } else {
+            let there = std::fs::read_to_string(&path).unwrap();
+            assert!(there == printed, "{} is not up to date: BLESS=1 cargo test --test main schema", path.display());
+        }
+    }
+}
+
+/// Scenario: the first line of every example, of the package's files and of the image's.
+/// Guarantees: it names a schema that is there, of the file's kind, which accepts every document in the file.
+#[test]
+fn examples_name_their_schema() {
+    let schemas = Schemas::new();
+    let mut all = Vec::new();
+    for folder in ["examples", "packaging/deb", "packaging/container"] {
+        files(&root().join(folder), &mut all);
+    }
+    let mut count = 0;
+    for path in all {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let documents = documents("file.yml", &text);
+        let kinds: Vec<&str> = documents.iter().filter_map(|document| kind(&path, document)).collect();
+        // What `logphase forwarder` prints, what is Kong's own, and files of other programs.
+        let others = ["forwarder.yml", "kong-gateway.yml"];
+        if kinds.is_empty() || others.iter().any(|other| path.ends_with(other)) {
+            continue;
+        }
+        let first = text.lines().next().unwrap().strip_prefix("# yaml-language-server: $schema=");
+        let named = first.unwrap_or_else(|| panic!("{} names no schema", path.display()));
+        let kind = kinds[0];
+        match named.strip_prefix("/usr/share/logphase/") {
+            Some(installed) => assert_eq!(installed, format!("{kind}.schema.json"), "{}", path.display()),
+            None => {
+                let schema = path.parent().unwrap().join(named).canonicalize().unwrap();
+                assert_eq!(schema, root().join(format!("docs/schemas/{kind}.schema.json")), "{}", path.display());
+            }
+        }
+        for document in &documents {
+            assert_eq!(schemas.errors(kind, document), Vec::<String>::new(), "{}", path.display());
+        }
+        count += 1;
+    }
+    assert!(count > 40, "{count}");
 }

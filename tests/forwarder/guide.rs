@@ -28,9 +28,10 @@ fn blocks(page: &str) -> Vec<(String, String)> {
     parts.iter().filter_map(block).collect()
 }
 
-/// A configuration without its first comment.
+/// A file without the comments at its beginning.
 fn without_comment(text: &str) -> &str {
-    text.split_once('\n').map_or(text, |(_, rest)| rest)
+    let comments: usize = text.split_inclusive('\n').take_while(|line| line.starts_with('#')).map(str::len).sum();
+    &text[comments..]
 }
 
 /// What `logphase forwarder` prints for the example.
