@@ -40,9 +40,12 @@ fn page(path: String) -> Page {
 }
 
 fn pages() -> Vec<Page> {
-    let docs = std::fs::read_dir(root().join("docs")).expect("it is part of the project");
-    let names = docs.map(|entry| entry.expect("it can be read").file_name().into_string().expect("it is ASCII"));
-    let mut paths: Vec<_> = names.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}")).collect();
+    let mut paths = Vec::new();
+    for folder in ["docs", "docs/plugins"] {
+        let docs = std::fs::read_dir(root().join(folder)).expect("it is part of the project");
+        let names = docs.map(|entry| entry.expect("it can be read").file_name().into_string().expect("it is ASCII"));
+        paths.extend(names.filter(|name| name.ends_with(".md")).map(|name| format!("{folder}/{name}")));
+    }
     paths.extend(["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"].map(str::to_owned));
     paths.sort();
     paths.into_iter().map(page).collect()

@@ -1,30 +1,58 @@
-//! The tables of fields in docs/plugins.md match the plugins' schemas.
+//! The pages of docs/plugins/ match the plugins.
 //!
-//! `BLESS=1 cargo test --test main plugin_docs` rewrites them.
+//! `BLESS=1 cargo test --test main plugin_docs` rewrites their tables of fields.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use logphase::plugin::definitions;
 use logphase_config::schema::{Check, Field, Record, Type};
 
+use crate::service::Home;
+
+fn page(plugin: &str) -> (PathBuf, String) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/plugins/{plugin}.md"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    (path, text)
+}
+
 /// Scenario: the fields of every plugin's schema.
-/// Guarantees: docs/plugins.md has each with type, default, limits and meaning, and no other.
+/// Guarantees: the plugin's page has each with type, default, limits and meaning, and no other.
 #[test]
 fn tables_of_fields_are_whole() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/plugins.md");
-    let before = std::fs::read_to_string(&path).expect("docs/plugins.md is part of the project");
-    let mut page = before.clone();
     for kind in definitions() {
+        let (path, before) = page(kind.name);
         let (open, close) = (format!("<!-- {} -->\n", kind.name), format!("<!-- /{} -->\n", kind.name));
-        let start = page.find(&open).unwrap_or_else(|| panic!("docs/plugins.md has no {open}")) + open.len();
-        let end = start + page[start..].find(&close).unwrap_or_else(|| panic!("docs/plugins.md has no {close}"));
-        page.replace_range(start..end, &table(kind.schema));
+        let start = before.find(&open).unwrap_or_else(|| panic!("{} has no {open}", path.display())) + open.len();
+        let end = start + before[start..].find(&close).unwrap_or_else(|| panic!("{} has no {close}", path.display()));
+        let mut after = before.clone();
+        after.replace_range(start..end, &table(kind.schema));
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(&path, after).expect("a page can be written");
+        } else {
+            assert!(after == before, "{} is not up to date: run BLESS=1 cargo test plugin_docs", path.display());
+        }
     }
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::write(&path, page).expect("docs/plugins.md can be written");
-    } else {
-        assert!(page == before, "docs/plugins.md is not up to date: run BLESS=1 cargo test plugin_docs");
+}
+
+/// Scenario: the page of every plugin; its first example is checked.
+/// Guarantees: it has the sections that a reader looks for; the example is accepted without a warning, and has the plugin.
+#[test]
+fn pages_have_a_sound_example() {
+    let home = Home::new();
+    for kind in definitions() {
+        let (path, text) = page(kind.name);
+        for heading in [&format!("# {}", kind.name), "## Failures", "## Metrics", "## Fields"] {
+            let exempt = heading == "## Failures" && ["http-log", "kafka-log", "opentelemetry"].contains(&kind.name);
+            assert!(exempt || text.lines().any(|line| line == heading), "{} has no {heading}", path.display());
+        }
+        let example = text.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
+        let example = example.unwrap_or_else(|| panic!("{} has no example", path.display()));
+        assert!(example.contains(&format!("- name: {}\n", kind.name)), "{example}");
+        home.write("kong.yml", example);
+        let ended = home.run(&["check", "--format", "short", "kong.yml"], b"");
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(ended.code() == 0 && !said.contains("warning"), "{}: {said}", path.display());
     }
 }
 

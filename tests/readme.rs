@@ -255,14 +255,36 @@ fn settings_table_is_whole() {
     }
 }
 
-/// The expected table; the defaults are those of `examples/logphase.yml`, which another test checks.
+/// The expected table.
 fn settings_table() -> String {
+    let rows: Vec<String> = settings_rows().iter().map(SettingsRow::line).collect();
+    format!("\n| setting | variable | default | |\n|---|---|---|---|\n{}\n", rows.concat())
+}
+
+/// A setting as tables of the documentation show it.
+pub struct SettingsRow {
+    /// Its name, with dots.
+    pub path: String,
+    variable: String,
+    default: String,
+    about: String,
+}
+
+impl SettingsRow {
+    /// The row, with its line end.
+    pub fn line(&self) -> String {
+        let Self { path, variable, default, about } = self;
+        format!("| `{path}` | `{variable}` | {default} | {about} |\n")
+    }
+}
+
+/// All settings. The defaults are those of `examples/logphase.yml`, which another test checks.
+pub fn settings_rows() -> Vec<SettingsRow> {
     let file = SourceFile::new("logphase.yml", read(&root().join("examples/logphase.yml")));
     let (defaults, diagnostics) = document::parse(&file, None);
     assert_eq!(diagnostics, []);
     let defaults = defaults.expect("a file without errors has a root");
-    let mut table = "\n| setting | variable | default | |\n|---|---|---|---|\n".to_owned();
-    for (variable, path, about) in variables() {
+    let row = |(variable, path, about): (String, String, _)| {
         let value = path.split('.').try_fold(&defaults, |node: &Node, name| node.get(name));
         let shown = match value.map(Node::to_json) {
             None if ["data_dir", "workers"].contains(&path.as_str()) => "by the machine".to_owned(),
@@ -275,8 +297,7 @@ fn settings_table() -> String {
             Some(Value::Object(members)) if members.is_empty() => "none".to_owned(),
             Some(other) => format!("`{other}`"),
         };
-        writeln!(table, "| `{path}` | `{variable}` | {shown} | {about} |").expect("a string takes all");
-    }
-    table.push('\n');
-    table
+        SettingsRow { path, variable, default: shown, about: String::from(about) }
+    };
+    variables().into_iter().map(row).collect()
 }
