@@ -70,8 +70,7 @@ pub const VAULT: &str = "K0213";
 pub const CONDITION: &str = "K0214";
 /// Lua that does not compile.
 pub const LUA: &str = "K0301";
-/// A malformed key path of an edit.
-pub const KEY_PATH: &str = "K0302";
+// K0302 was a malformed key path, until every text was one.
 /// A snippet although the settings allow none.
 pub const NO_LUA: &str = "K0303";
 /// Lua that gives another result than in Kong.
@@ -223,11 +222,6 @@ pub const CODES: &[Code] = &[
         LUA,
         "Lua that does not compile",
         "The snippet is compiled when the configuration is read. The line is the one in your file.",
-    ),
-    code(
-        KEY_PATH,
-        "a malformed key path",
-        "Dots nest, `\\.` is a dot in a name, and `[n]` is an element of an array, counted from 1.",
     ),
     code(
         NO_LUA,

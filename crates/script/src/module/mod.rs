@@ -72,7 +72,7 @@ pub(crate) const MODULES: &[(&str, Loader)] = &[
 /// Reads what threads that run scripts cannot, and compiles the bundled Lua.
 pub(crate) fn prepare() {
     random::prepare();
-    let own = [prelude::PRELUDE, prelude::NUMBERS, resty::DIGEST, crypto::OBJECTS, crypto::JWT];
+    let own = [prelude::PRELUDE, prelude::NUMBERS, prelude::STRINGS, resty::DIGEST, crypto::OBJECTS, crypto::JWT];
     let facts = [facts::CONSTANTS, facts::IP, facts::COOKIE];
     for source in [&own[..], &facts, &kong::SOURCES].concat() {
         if let Err(error) = bundled::compile(source) {

@@ -11,6 +11,7 @@ use mlua::{Lua, LuaString, Table, Value};
 
 pub(super) const PRELUDE: &str = include_str!("../../../../lua/prelude.luau");
 pub(super) const NUMBERS: &str = include_str!("../../../../lua/numbers.luau");
+pub(super) const STRINGS: &str = include_str!("../../../../lua/strings.luau");
 
 /// The modules by name, not yet frozen.
 pub(crate) fn load(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
@@ -39,7 +40,8 @@ pub(crate) fn load(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
         words.map_or(Ok(problem), |words| lua.create_string(words))
     })?;
     let numbers: Table = bundled::load(lua, NUMBERS)?.call(())?;
-    let arguments = (find_plain, host_error, out_of_memory, format, pattern, number, words, numbers);
+    let strings = bundled::load(lua, STRINGS)?.bind((find_plain, format, pattern))?;
+    let arguments = (host_error, out_of_memory, number, words, numbers, strings);
     bundled::load(lua, PRELUDE)?.call(arguments)
 }
 
