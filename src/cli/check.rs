@@ -66,18 +66,7 @@ fn notes(configuration: &Configuration, settings: &Settings) -> Vec<Diagnostic> 
         let message = format!("plugin `{}` {why}", plugin.name);
         Some(Diagnostic::note(codes::NOT_RUN, message).at(plugin.origin.clone()).label(format!("on: {}", plugin.scope)))
     });
-    skipped.chain(unsent(configuration)).chain(dialect(configuration, settings)).collect()
-}
-
-/// What enabled plugins send in Kong and a transaction does not know.
-fn unsent(configuration: &Configuration) -> impl Iterator<Item = Diagnostic> {
-    configuration.plugins.iter().filter(|plugin| plugin.enabled).flat_map(|plugin| {
-        (plugin.definition.notes)(&plugin.config).into_iter().map(|unsent| {
-            let message = format!("plugin `{}`: {}", plugin.definition.name, unsent.message);
-            let note = Diagnostic::note(codes::NOT_SENT, message).at(plugin.origin(&unsent.field)).help(unsent.help);
-            note.path(format!("config.{}", unsent.field))
-        })
-    })
+    skipped.chain(dialect(configuration, settings)).collect()
 }
 
 /// Where Kong would refuse a snippet: notes, and warnings about functions that run in Kong alone.

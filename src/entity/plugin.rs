@@ -277,8 +277,8 @@ fn outcome(
             let not_run = not_run(draft, definition.name, &plugin.scope, WhyNotRun::LeftToKong(left));
             return Outcome { plugin: Err(not_run), diagnostics, if_not_found: None };
         }
-        Some(left) => diagnostics.push(left_to_kong(draft, definition.name, &left)),
-        None => {}
+        Some(left) if plugin.enabled => diagnostics.push(left_to_kong(&plugin, &left)),
+        Some(_) | None => {}
     }
     plugin.certificate = certificate.and_then(|draft| Certificate::from_draft(draft));
     plugin.has_references = has_references(&plugin);
@@ -313,9 +313,13 @@ fn on_model(draft: &Draft, name: &str, origin: Origin) -> Diagnostic {
 }
 
 /// A note on what a plugin that runs here leaves to Kong.
-fn left_to_kong(draft: &Draft, name: &str, left: &LeftToKong) -> Diagnostic {
-    let message = format!("plugin `{name}`: {}", left.what);
-    Diagnostic::note(codes::NOT_RUN, message).at(draft.origin()).help(left.help)
+fn left_to_kong(plugin: &Plugin, left: &LeftToKong) -> Diagnostic {
+    let message = format!("plugin `{}`: {}", plugin.definition.name, left.what);
+    let note = Diagnostic::note(codes::NOT_RUN, message).help(left.help);
+    match left.field.as_str() {
+        "" => note.at(plugin.origin.clone()),
+        field => note.at(plugin.origin(field)).path(format!("config.{field}")),
+    }
 }
 
 fn unknown(draft: &Draft, name: &str) -> Diagnostic {

@@ -51,21 +51,8 @@ pub struct Definition {
     pub certificate: &'static [&'static str],
     /// Adds members to the sink's configuration that are not fields of the plugin.
     pub extend_sink_config: fn(&mut Map<String, Value>, &SinkContext<'_>),
-    /// What `check` says of a validated `config` that is served and does not do all that it does in Kong.
-    pub notes: fn(&Value) -> Vec<Unsent>,
     /// Opens the sink that delivers its messages; `None` for a plugin that emits none.
     pub open: Option<Opener>,
-}
-
-/// Something that a plugin of Kong sends and a finished transaction does not know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unsent {
-    /// The field that asks for it, by its path below `config`.
-    pub field: String,
-    /// What is not sent, and why, as a lowercase fragment.
-    pub message: String,
-    /// What to do, in a sentence.
-    pub help: &'static str,
 }
 
 /// Where a plugin has Lua snippets that each return a value of its messages.
@@ -88,6 +75,8 @@ impl LuaFields {
 pub struct LeftToKong {
     /// Whether nothing else is asked for, so that the plugin does not run here.
     pub all: bool,
+    /// The field that asks for it, by its path below `config`; empty if it is several, or none.
+    pub field: String,
     /// What it is, as a sentence fragment that follows the plugin's name.
     pub what: String,
     /// What to do.
@@ -159,7 +148,6 @@ impl Definition {
             written_files: &[],
             certificate: &[],
             extend_sink_config: |_, _| (),
-            notes: |_| Vec::new(),
             open: None,
         }
     }

@@ -23,7 +23,7 @@ pub mod tcp_log;
 pub mod udp_log;
 
 pub use clones::cloned;
-pub use definition::{Certificate, Definition, LeftToKong, LuaFields, SinkContext, Unsent};
+pub use definition::{Certificate, Definition, LeftToKong, LuaFields, SinkContext};
 pub use known::{KNOWN, KnownPlugin, find_known};
 pub use protocol::{ANY, HTTP, HTTP_AND_WEBSOCKET, NAMES as PROTOCOL_NAMES, Protocol, Protocols};
 

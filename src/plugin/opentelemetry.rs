@@ -205,7 +205,7 @@ fn left_to_kong(config: &Map<String, Value>) -> Option<LeftToKong> {
     } else {
         "leave the plugin in Kong for traces, metrics and Kong's own log lines, without `access_logs`"
     };
-    Some(LeftToKong { all, what, help })
+    Some(LeftToKong { all, field: String::new(), what, help })
 }
 
 /// Whether `value` is what Kong's tools write for an absent field.

@@ -5,13 +5,13 @@
 use serde_json::{Map, Value, json};
 
 use super::field::{FLUSH_TIMEOUT, HOST, KONG_QUEUE, PORT, QUEUE_SIZE, REDACT, RETRY_COUNT, convert_old_queue};
-use super::{Definition, Unsent};
+use super::{Definition, LeftToKong};
 use crate::sink::statsd;
 use logphase_config::schema::{Check, Default, Field, Problem, Record, Violation};
 
 /// The plugin.
 pub const DEFINITION: Definition =
-    Definition { convert: convert_old_queue, notes, ..Definition::logging("statsd", 11, &SCHEMA, statsd::open) };
+    Definition { convert: convert_old_queue, left_to_kong, ..Definition::logging("statsd", 11, &SCHEMA, statsd::open) };
 
 static SCHEMA: Record = Record::new(&[
     Field { referenceable: false, ..HOST }
@@ -157,12 +157,13 @@ fn default_metrics() -> Value {
 }
 
 /// The memory of Kong's shared dictionaries is no matter of a transaction.
-fn notes(config: &Value) -> Vec<Unsent> {
-    let metrics = config.get("metrics").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let Some(index) = metrics.iter().position(|metric| metric["name"] == "shdict_usage") else { return Vec::new() };
-    vec![Unsent {
+fn left_to_kong(config: &Map<String, Value>) -> Option<LeftToKong> {
+    let metrics = config.get("metrics")?.as_array()?;
+    let index = metrics.iter().position(|metric| metric["name"] == "shdict_usage")?;
+    Some(LeftToKong {
+        all: false,
         field: format!("metrics[{index}].name"),
-        message: "`shdict_usage` is not sent: only Kong knows the memory of its shared dictionaries".to_owned(),
+        what: "`shdict_usage` is not sent: only Kong knows the memory of its shared dictionaries".to_owned(),
         help: "if you need it, leave a statsd plugin with this metric alone in Kong",
-    }]
+    })
 }
