@@ -12,7 +12,7 @@
 //! share, [`plugin`] defines the supported plugins, `vaults` resolves references to secrets, and `compile` builds the program that [`phase`] runs. Every problem of a
 //! configuration is a [`Diagnostic`](logphase_config::diagnostic::Diagnostic).
 //!
-//! [`service`] connects these parts, [`api`] serves its status and metrics, [`admin`] is Kong's Admin API, [`confinement`]
+//! [`service`] connects these parts, [`api`] serves its status and metrics, [`admin`] is Kong's Admin API, `page` is the page in a browser, [`confinement`]
 //! restricts the process, and [`cli`] has the commands.
 
 pub mod admin;
@@ -30,6 +30,7 @@ pub mod input;
 mod log;
 pub mod mesh;
 pub mod options;
+mod page;
 pub mod phase;
 pub mod plugin;
 pub mod router;

@@ -61,7 +61,14 @@ impl Access {
     /// # Errors
     /// It has neither a token nor a certificate that it needs, or a wrong token.
     pub(crate) fn caller(&self, headers: &HeaderMap, client: Client) -> ApiResult<Caller> {
-        let given = given(headers);
+        self.caller_with(given(headers), client)
+    }
+
+    /// Who `client` is, which has given this token, if any.
+    ///
+    /// # Errors
+    /// As [`Self::caller`].
+    pub(crate) fn caller_with(&self, given: Option<&[u8]>, client: Client) -> ApiResult<Caller> {
         let is = |token: &Option<String>| match (token, given) {
             (Some(token), Some(given)) => verify_slices_are_equal(token.as_bytes(), given).is_ok(),
             _ => false,
@@ -96,6 +103,15 @@ impl Caller {
     /// Whether the request may change nothing.
     pub(crate) fn is_read_only(&self) -> bool {
         self.role == Role::ReadOnly
+    }
+
+    /// What it may do: `anyone` is who needs neither a token nor a certificate.
+    pub(crate) fn role(&self) -> &'static str {
+        match self.role {
+            Role::Anyone => "anyone",
+            Role::Full | Role::Certified => "full",
+            Role::ReadOnly => "read-only",
+        }
     }
 
     /// Whether the answer shows secrets: only to those who have the token or a certificate.

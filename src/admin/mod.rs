@@ -42,7 +42,8 @@ mod write;
 mod writes;
 mod yaml;
 
-pub(crate) use access::{Access, Certificates};
+pub(crate) use access::{Access, Caller, Certificates};
+pub(crate) use body::MAX_BODY;
 pub(crate) use copy::Copy;
 pub(crate) use drafts::KnownDrafts;
 pub(crate) use follow::Follower;

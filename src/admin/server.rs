@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::access::{Access, Caller};
 use super::answer::{self, Call};
 use super::body::{self, Body, BodyError};
-use super::error::ApiError;
+use super::error::{ApiError, ApiResult};
 use super::node::{KONG_VERSION, Node};
 use super::route::Target;
 use super::state::State;
@@ -45,6 +45,20 @@ impl Admin {
     }
 }
 
+impl Admin {
+    /// Answers a request of `caller`, who was let in elsewhere. The answer has no headers that let pages of others read it.
+    pub(crate) async fn answer_as(&self, head: Parts, body: Bytes, caller: Caller) -> Reply {
+        let inner = self.inner.clone();
+        let answered = tokio::task::spawn_blocking(move || inner.answer(&head, Ok(body), |_| Ok(caller))).await;
+        answered.unwrap_or_else(|panic| failure(&ApiError::unexpected(&panic.to_string())))
+    }
+
+    /// The entities.
+    pub(crate) fn state(&self) -> &Arc<State> {
+        &self.inner.state
+    }
+}
+
 impl Handler for Admin {
     const NAME: &'static str = "admin";
     const MAX_CONNECTIONS: usize = 256;
@@ -55,7 +69,8 @@ impl Handler for Admin {
         let (origin, wanted) = (head.headers.get(ORIGIN).cloned(), head.headers.clone());
         let (inner, client) = (self.inner.clone(), client.clone());
         // A write waits for the disk, and a read for a write.
-        let answered = tokio::task::spawn_blocking(move || inner.answer(&head, body, client)).await;
+        let answer = move || inner.answer(&head, body, |access| access.caller(&head.headers, client));
+        let answered = tokio::task::spawn_blocking(answer).await;
         let mut reply = answered.unwrap_or_else(|panic| failure(&ApiError::unexpected(&panic.to_string())));
         self.inner.add_headers(&mut reply, origin.as_ref(), &wanted, begun);
         reply
@@ -63,7 +78,13 @@ impl Handler for Admin {
 }
 
 impl Inner {
-    fn answer(&self, head: &Parts, body: Result<Bytes, Unread>, client: Client) -> Reply {
+    /// Answers a request of whom `who` lets in.
+    fn answer(
+        &self,
+        head: &Parts,
+        body: Result<Bytes, Unread>,
+        who: impl FnOnce(&Access) -> ApiResult<Caller>,
+    ) -> Reply {
         let path = head.uri.path();
         let Some(target) = Target::of(path) else { return failure(&ApiError::not_found()) };
         let methods = target.methods();
@@ -76,7 +97,7 @@ impl Inner {
         if let Err(error @ BodyError::TooMany) = body::urlencoded(head.uri.query().unwrap_or_default().as_bytes()) {
             return refused_body(&error);
         }
-        let caller = match self.access.caller(&head.headers, client) {
+        let caller = match who(&self.access) {
             Ok(caller) => caller,
             Err(refused) => return failure(&refused),
         };

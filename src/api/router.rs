@@ -86,7 +86,7 @@ impl Routes {
     }
 
     /// Handles a request.
-    pub(super) async fn answer(&self, method: &Method, path: &str, call: Call) -> Reply {
+    pub(crate) async fn answer(&self, method: &Method, path: &str, call: Call) -> Reply {
         let wanted = if method == Method::HEAD { &Method::GET } else { method };
         let matching: Vec<(&Route, Vec<String>)> =
             self.routes.iter().filter_map(|route| Some((route, arguments(route.path, path)?))).collect();

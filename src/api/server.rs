@@ -40,6 +40,11 @@ pub(crate) trait Handler: Send + Sync + 'static {
     /// The largest body of a request, in bytes.
     const MAX_BODY_BYTES: usize;
 
+    /// The largest body of a request of `client` with the head `head`, in bytes.
+    fn body_limit(&self, _head: &Parts, _client: &Client) -> usize {
+        Self::MAX_BODY_BYTES
+    }
+
     /// Answers a request of `client` with the head `head` and the body `body`.
     fn handle(&self, head: Parts, body: Result<Bytes, Unread>, client: &Client) -> impl Future<Output = Reply> + Send;
 }
@@ -189,7 +194,8 @@ fn refusal(request: &Request<Incoming>, hosts: Option<&AllowedHosts>) -> Option<
 
 async fn answer<H: Handler>(request: Request<Incoming>, handler: &H, slot: &Slot, client: &Client) -> Reply {
     let (head, body) = request.into_parts();
-    let body = match tokio::time::timeout(READ_TIMEOUT, Limited::new(body, H::MAX_BODY_BYTES).collect()).await {
+    let body = Limited::new(body, handler.body_limit(&head, client));
+    let body = match tokio::time::timeout(READ_TIMEOUT, body.collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Unread::TooLarge),
         Ok(Err(error)) => Err(Unread::Broken(error.to_string())),

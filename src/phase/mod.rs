@@ -34,7 +34,9 @@ pub use plan::{Plan, Planner};
 pub use program::{Compiled, Program, Step};
 pub use run::{Observer, Part, Runner};
 pub use snippets::{SnippetKey, SnippetRegistry, SnippetTotals};
-pub use tap::{Condition, LineOutput, MessageOutcome, Sample, Source, Subscription, TapFilter, Taps, TooManyTaps};
+pub use tap::{
+    Condition, LineOutput, MessageOutcome, Sample, Source, Subscription, TapFilter, Taps, Text, TooManyTaps,
+};
 pub use turns::{BatchReceiver, BatchSender, Share, batch_channel};
 pub use unlogged::UnloggedCounts;
 pub use wake::wake_workers;

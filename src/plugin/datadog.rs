@@ -14,6 +14,7 @@ use logphase_config::schema::{Check, Default, Field, Record};
 pub const DEFINITION: Definition = Definition {
     convert: convert_old_queue,
     extend_sink_config,
+    transport: "statsd",
     ..Definition::logging("datadog", 10, &SCHEMA, datadog::open)
 };
 

@@ -51,6 +51,8 @@ pub struct Definition {
     pub certificate: &'static [&'static str],
     /// Adds members to the sink's configuration that are not fields of the plugin.
     pub extend_sink_config: fn(&mut Map<String, Value>, &SinkContext<'_>),
+    /// How its messages travel, in a word, such as `http` or `kafka`; the plugin's name if nothing else says it.
+    pub transport: &'static str,
     /// Opens the sink that delivers its messages; `None` for a plugin that emits none.
     pub open: Option<Opener>,
 }
@@ -148,6 +150,7 @@ impl Definition {
             written_files: &[],
             certificate: &[],
             extend_sink_config: |_, _| (),
+            transport: name,
             open: None,
         }
     }

@@ -13,6 +13,7 @@ use logphase_config::schema::{Check, Default, Field, Record};
 pub const DEFINITION: Definition = Definition {
     old_names: &["filelog"],
     written_files: &["path"],
+    transport: "file",
     ..Definition::logging("file-log", 9, &SCHEMA, file::open)
 };
 

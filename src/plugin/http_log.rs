@@ -19,6 +19,7 @@ pub const DEFINITION: Definition = Definition {
     lists_before_3: &["headers"],
     certificate: &["client_certificate", "id"],
     extend_sink_config,
+    transport: "http",
     ..Definition::logging("http-log", 12, &SCHEMA, http::open)
 };
 

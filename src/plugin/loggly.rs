@@ -12,7 +12,8 @@ use serde_json::Value;
 use logphase_config::schema::{Check, Default, Field, Record, is_vault_reference};
 
 /// The plugin.
-pub const DEFINITION: Definition = Definition::logging("loggly", 6, &SCHEMA, loggly::open);
+pub const DEFINITION: Definition =
+    Definition { transport: "syslog", ..Definition::logging("loggly", 6, &SCHEMA, loggly::open) };
 
 static SCHEMA: Record = Record::new(&[
     HOST.default(Default::String("logs-01.loggly.com")),

@@ -20,6 +20,7 @@ pub const DEFINITION: Definition = Definition {
     left_to_kong,
     certificate: &["client_certificate", "id"],
     extend_sink_config,
+    transport: "otlp",
     ..Definition::logging("opentelemetry", 14, &SCHEMA, otlp::open)
 };
 

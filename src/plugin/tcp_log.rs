@@ -15,6 +15,7 @@ pub const DEFINITION: Definition = Definition {
     old_names: &["tcplog"],
     durable: true,
     extend_sink_config,
+    transport: "tcp",
     ..Definition::logging("tcp-log", 7, &SCHEMA, tcp::open)
 };
 

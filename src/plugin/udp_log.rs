@@ -11,8 +11,12 @@ use crate::sink::udp;
 use logphase_config::schema::{Check, Field, Record};
 
 /// The plugin.
-pub const DEFINITION: Definition =
-    Definition { old_names: &["udplog"], extend_sink_config, ..Definition::logging("udp-log", 8, &SCHEMA, udp::open) };
+pub const DEFINITION: Definition = Definition {
+    old_names: &["udplog"],
+    extend_sink_config,
+    transport: "udp",
+    ..Definition::logging("udp-log", 8, &SCHEMA, udp::open)
+};
 
 /// Adds `oversize`, which the settings can override.
 fn extend_sink_config(config: &mut Map<String, Value>, context: &SinkContext<'_>) {

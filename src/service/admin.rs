@@ -1,28 +1,25 @@
 //! What the Admin API needs of a service: its listeners, and how it replaces the configuration.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use logphase_config::diagnostic::{Diagnostic, SourceFile, codes};
 use logphase_config::document::Node as Document;
 use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::database::{Database, Shared};
-use super::inputs::bind;
 use super::last::Last;
 use super::launch::LaunchError;
+use super::listeners::{Listeners, Wanted};
 use super::{Loaded, Prepared, ReloadError, Reloader, Service, StartError, files, reload};
 use crate::admin::{Access, Activation, Admin, Certificates, Follower, Gateway, Node, State};
-use crate::api::{self, Handler, ServiceState, TlsListener};
+use crate::api::{self, ServiceState};
 use crate::connections::AllowedHosts;
 use crate::entity::{Plugin, Validated};
-use crate::input::{self, ServedTls};
+use crate::input::{self, Tls};
 use crate::settings::{ADMIN_ADDRESS, AdminApi, Secret, Settings};
-use logphase_net::ConfigError;
 
 /// Writes that wait for the service at the same time, at most.
 const WAITING: usize = 64;
@@ -135,19 +132,24 @@ fn reason(error: &StartError) -> String {
     }
 }
 
-/// The addresses of the Admin API, which are taken and not served yet, and their TLS.
-#[derive(Default)]
-pub(super) struct Listeners {
-    sockets: Vec<TcpListener>,
-    tls: Option<ServedTls>,
+/// What the settings say of its addresses.
+fn wanted(settings: &Settings) -> Wanted<'_> {
+    let AdminApi { listen, token, tls, .. } = &settings.admin;
+    Wanted {
+        setting: "admin",
+        everyone_could: "change the configuration",
+        listen,
+        tls,
+        has_token: token.is_some(),
+        default: ADMIN_ADDRESS,
+        without: "no Admin API",
+    }
 }
 
 /// What is wrong with how the Admin API is protected, found without opening anything.
 pub(super) fn check(settings: &Settings) -> Vec<Diagnostic> {
     let AdminApi { listen, token, tls, .. } = &settings.admin;
-    let mut found = input::tls_findings("admin.tls", tls);
-    let literal = |address: &String| address.parse::<SocketAddr>().ok();
-    found.extend(listen.iter().filter_map(literal).filter_map(|address| open_to_all(settings, address)));
+    let mut found = wanted(settings).check();
     if let Some(address) = input::beyond_loopback(listen).filter(|_| token.is_some() && !tls.is_on()) {
         let message = format!(
             "the Admin API listens beyond this machine ({address}) and does not encrypt: tokens and secrets can be read on the way"
@@ -158,35 +160,12 @@ pub(super) fn check(settings: &Settings) -> Vec<Diagnostic> {
     found
 }
 
-/// The error of an address that others reach, although requests need neither a token nor a certificate.
-fn open_to_all(settings: &Settings, address: SocketAddr) -> Option<Diagnostic> {
-    let AdminApi { token, tls, .. } = &settings.admin;
-    if address.ip().to_canonical().is_loopback() || token.is_some() || tls.asks_for_certificate() {
-        return None;
-    }
-    let message = format!("everyone who reaches {address} could change the configuration");
-    let help = "set admin.token, or admin.tls with client_ca; or listen on 127.0.0.1";
-    Some(Diagnostic::error(codes::SETTING, message).path("admin.listen").help(help))
-}
-
 /// Takes the addresses of the Admin API. The default one is also Kong's: if it is in use, the service runs without it.
 ///
 /// # Errors
-/// An address that cannot be taken, or that others reach although requests need nothing; certificates that cannot be used.
+/// As [`Wanted::take`].
 pub(super) async fn listen(settings: &Settings) -> Result<Listeners, LaunchError> {
-    let tls = ServedTls::open("admin.tls", &settings.admin.tls, &["http/1.1"]);
-    let unusable = |error: ConfigError| {
-        let error = error.within("admin.tls");
-        LaunchError::Configuration(vec![Diagnostic::error(codes::SETTING, error.to_string()).path(error.field)])
-    };
-    let mut listeners = Listeners { sockets: Vec::new(), tls: tls.map_err(unusable)? };
-    for address in input::resolve(&settings.admin.listen)? {
-        if let Some(error) = open_to_all(settings, address) {
-            return Err(LaunchError::Configuration(vec![error]));
-        }
-        listeners.sockets.extend(bind(address, ADMIN_ADDRESS, "no Admin API", "admin.listen").await?);
-    }
-    Ok(listeners)
+    wanted(settings).take().await
 }
 
 /// The Admin API of a running service.
@@ -197,6 +176,8 @@ pub(super) struct Serving {
     pub(super) jobs: Jobs,
     /// The entities.
     pub(super) state: Arc<State>,
+    /// What answers requests, for those that the page passes on.
+    pub(super) admin: Arc<Admin>,
 }
 
 /// Serves the Admin API on `listeners`.
@@ -226,31 +207,14 @@ pub(super) fn serve(
     let admin = Arc::new(Admin::new(
         state.clone(),
         node(&listeners, settings),
-        access(&settings.admin),
+        access(&settings.admin, &settings.admin.tls),
         settings.admin.gui_urls.clone(),
     ));
     let names: Vec<String> =
         settings.admin.allowed_hosts.iter().cloned().chain(hosts(&settings.admin.gui_urls)).collect();
-    let Listeners { sockets, tls } = listeners;
-    let mut tasks = JoinSet::new();
-    for socket in sockets {
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        if let Ok(address) = socket.local_addr() {
-            tracing::info!("admin: {scheme}://{address}");
-        }
-        let allowed = Some(AllowedHosts::new(&names, "admin.allowed_hosts"));
-        match &tls {
-            Some(tls) => {
-                let listener = TlsListener::new(socket, tls.clone(), Admin::NAME);
-                tasks.spawn(api::serve(listener, admin.clone(), allowed));
-            }
-            None => drop(tasks.spawn(api::serve(socket, admin.clone(), allowed))),
-        }
-    }
-    if let Some(tls) = tls {
-        tasks.spawn(async move { tls.watch(std::future::pending()).await });
-    }
-    Serving { _tasks: tasks, jobs: Jobs(jobs), state }
+    let allowed = AllowedHosts::new(&names, "admin.allowed_hosts");
+    let tasks = listeners.serve(&admin, Some(&allowed));
+    Serving { _tasks: tasks, jobs: Jobs(jobs), state, admin }
 }
 
 /// Follows what other nodes change in the database.
@@ -268,8 +232,7 @@ fn follow(state: &Arc<State>, service: &ServiceState, shared: Shared) {
 /// What the Admin API says of the node.
 fn node(listeners: &Listeners, settings: &Settings) -> Node {
     let ssl = |address: String, encrypted: bool| if encrypted { format!("{address} ssl") } else { address };
-    let own = listeners.sockets.iter().filter_map(|socket| Some(socket.local_addr().ok()?.to_string()));
-    let own = own.map(|address| ssl(address, listeners.tls.is_some())).collect();
+    let own = listeners.addresses().map(|address| ssl(address, listeners.is_encrypted())).collect();
     let http = settings.inputs.get("http");
     let encrypted = http.and_then(|http| http.get("tls")?.get("certificate")).is_some_and(|value| !value.is_null());
     let http = http.and_then(|http| http.get("listen")).and_then(Value::as_array);
@@ -278,10 +241,10 @@ fn node(listeners: &Listeners, settings: &Settings) -> Node {
     Node::new(settings.database.name(), &settings.log.level, own, proxies)
 }
 
-/// Who may use the Admin API.
-fn access(settings: &AdminApi) -> Access {
+/// Who may use what the tokens of the Admin API protect, behind a listener with `tls`.
+pub(super) fn access(settings: &AdminApi, tls: &Tls) -> Access {
     let text = |token: &Option<Secret>| token.as_ref().map(|token| token.text().to_owned());
-    let certificates = match &settings.tls {
+    let certificates = match tls {
         tls if tls.requires_certificate() => Certificates::Required,
         tls if tls.asks_for_certificate() => Certificates::Optional,
         _ => Certificates::None,

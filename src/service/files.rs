@@ -32,7 +32,7 @@ pub fn of_service(
     for input in INPUTS {
         files = files.and(input.files(settings));
     }
-    files = files.and(settings.admin.tls.files());
+    files = files.and(settings.admin.tls.files()).and(settings.page.tls.files());
     let of_mesh = configuration.mesh.files().map(|(_, path)| PathBuf::from(path)).filter(|path| !inherited(path));
     files.write.extend(of_mesh.flat_map(|path| places(&path)));
     files

@@ -10,7 +10,7 @@ use logphase_config::diagnostic::{Diagnostic, SourceFile};
 use super::admin;
 use super::database::Database;
 use super::watch::{Contents, Watch};
-use super::{ConfigFiles, Loaded, Prepared, Service, StartError, files, inputs, running, serve};
+use super::{ConfigFiles, Loaded, Prepared, Service, StartError, files, inputs, page, running, serve};
 use crate::api::ServiceState;
 use crate::confinement::{self, Enforcement, ThreadFilter};
 use crate::decode::mapping::KONG;
@@ -123,6 +123,7 @@ impl Launch {
             launched.check_inputs()?;
             let _status = inputs::show_status(&launched.settings, &launched.state).await?;
             let listeners = admin::listen(&launched.settings).await?;
+            let page = page::listen(&launched.settings).await?;
             let sources = launched.sources();
             let service = launched.start()?;
             let watch = Watch::new(launched.watched, launched.contents, &launched.settings.reload);
@@ -132,6 +133,7 @@ impl Launch {
                 files: launched.files,
                 is_quickstart: launched.paths.is_empty() && launched.database.is_none(),
                 listeners,
+                page,
                 sources,
                 database: launched.database,
                 watch,

@@ -17,7 +17,7 @@ use crate::vaults;
 
 use super::last::Last;
 use super::outputs::{self, Outputs};
-use super::{Loaded, admin};
+use super::{Loaded, admin, page};
 
 /// A configuration that can be served: every snippet compiles and fits a Lua VM, every sink can be opened.
 #[derive(Debug)]
@@ -106,7 +106,8 @@ impl Prepared {
     /// Errors and warnings about the inputs, whose files are read: only for who is about to serve them, as other commands need
     /// none of them.
     pub fn check_inputs(&self) -> Vec<Diagnostic> {
-        let found = INPUTS.iter().flat_map(|input| input.check(&self.settings)).chain(admin::check(&self.settings));
+        let found = INPUTS.iter().flat_map(|input| input.check(&self.settings));
+        let found = found.chain(admin::check(&self.settings)).chain(page::check(&self.settings));
         found.chain(self.program.mesh.as_ref().and_then(|_| no_entries(&self.settings))).collect()
     }
 

@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use logphase_config::diagnostic::SourceFile;
 
-use super::admin;
 use super::database::Database;
 use super::inputs::{Listening, open_control};
 use super::launch::{Console, Drained, Ended, LaunchError};
+use super::listeners::Listeners;
 use super::reload::{Entities, Reloader, WatchedFiles};
 use super::signals::{Request, Signals};
 use super::watch::Watch;
 use super::{ConfigFiles, ReloadError, Reloaded, Service, manager};
+use super::{admin, page};
 use crate::api::{self, Control, ServiceState, Stage};
 use crate::decode::kong::Format;
 use crate::decode::mapping::KONG;
@@ -30,7 +31,9 @@ pub(super) struct Serving {
     pub(super) watch: Watch,
     pub(super) settings: Settings,
     /// The addresses of the Admin API.
-    pub(super) listeners: admin::Listeners,
+    pub(super) listeners: Listeners,
+    /// Those of the page.
+    pub(super) page: Listeners,
     /// The texts of the configuration.
     pub(super) sources: Vec<Arc<SourceFile>>,
     /// The entities, if they are in a database.
@@ -44,11 +47,13 @@ impl Serving {
         let mut signals = Signals::catch().map_err(unavailable)?;
         let listening = self.listen()?;
         let _control = self.open_control();
-        let Self { service, state, files, watch, settings, listeners, sources, database, .. } = self;
+        let Self { service, state, files, watch, settings, listeners, page, sources, database, .. } = self;
         let reloader = Reloader::new(settings.clone(), state.reloads().clone());
         reloader.started_from(sources);
         let in_database = database.is_some();
         let mut admin = admin::serve(listeners, database, &reloader, &settings, &state);
+        // To the end: it shows what is still being delivered.
+        let _page = page::serve(page, &service, &state, &admin.admin, &reloader, &settings);
         let entities = admin.state.clone();
         let entities = in_database.then(|| -> Entities { Box::new(move || entities.entities()) });
         let mut watched = WatchedFiles::new(files, &settings, watch, entities);

@@ -43,7 +43,7 @@ pub use logphase_queue::Overflow;
 pub use plugin::{OnError, PluginFieldError, PluginOverride, PluginSettings};
 pub use queue::{QueueLimits, QueueSettings};
 pub use sections::{
-    ADMIN_ADDRESS, AdminApi, Confinement, Files, Log, Lua, Mesh, Reload, STATUS_ADDRESS, Status, Vault, VaultEnv,
+    ADMIN_ADDRESS, AdminApi, Confinement, Files, Log, Lua, Mesh, Page, Reload, STATUS_ADDRESS, Status, Vault, VaultEnv,
 };
 
 use crate::options::record::{TEXT, boolean, choice, duration, list, settings_record};
@@ -102,6 +102,8 @@ settings_record! {
         @restart status: Status = Field::record("", Status::RECORD).required();
         /// The Admin API.
         @restart admin: AdminApi = Field::record("", AdminApi::RECORD).required();
+        /// The page in a browser.
+        @restart page: Page = Field::record("", Page::RECORD).required();
         /// Where the entities are kept that the Admin API changes: `sqlite`, a file in `data_dir`; `postgres`, a database that
         /// several nodes share; or `off`, if declarative files have them.
         @restart database: DatabaseKind = choice("off", &[Check::OneOf(DatabaseKind::NAMES)]);

@@ -51,6 +51,7 @@ mod tests {
         new.limits.max_depth += 1;
         new.mappings = serde_json::from_value(serde_json::json!({"edge": {"extends": "nginx"}})).unwrap();
         new.status.listen.clear();
+        new.page.listen = vec!["127.0.0.1:1".to_owned()];
         new.confinement.seccomp = false;
         new.files.mode = "0600".to_owned();
         new.queue.limits.max_memory += 1;
@@ -69,6 +70,7 @@ mod tests {
             "limits",
             "mappings",
             "status",
+            "page",
             "confinement",
             "files",
             "queue.max_memory",

@@ -137,6 +137,21 @@ settings_record! {
 }
 
 settings_record! {
+    /// The page in a browser (docs/page.md).
+    #[derive(Eq)]
+    pub struct Page {
+        /// Addresses, `HOST:PORT`, of the page, such as `127.0.0.1:8002`; none turns it off. Addresses that other machines reach need
+        /// `admin.token` or `page.tls.client_ca`.
+        listen: Vec<String> = list(&ADDRESS);
+        /// TLS, and certificates of browsers.
+        tls: Tls = Field::record("", Tls::RECORD).required();
+        /// Names, or `*.zone`, that requests may have in `Host` and `Origin`, in addition to those that every request may have (see
+        /// `status.allowed_hosts`).
+        allowed_hosts: Vec<String> = list(&ALLOWED_HOST);
+    }
+}
+
+settings_record! {
     /// When the configuration is reloaded.
     #[derive(Copy, Eq)]
     pub struct Reload {

@@ -19,14 +19,14 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep_until};
 
 use super::router::{Call, Reply, Routes, json_reply};
-use crate::phase::{Condition, MessageOutcome, Sample, Source, Step, Subscription, TapFilter, Taps};
+use crate::phase::{Condition, MessageOutcome, Sample, Source, Step, Subscription, TapFilter, Taps, Text};
 
 /// How often an empty line is sent when there is nothing else, so that each side notices that the other is gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
 
 /// The route of a tap. Query: `plugin` (a name, an instance name or an id; default all), `rate` (messages per second;
-/// default all), `sides` (`before`, `after` or `both`; default `after`) and any number of `where` (`KEY=VALUE`, see
-/// [`Condition::parse`]).
+/// default all), `sides` (`before`, `after` or `both`; default `after`), `text` (which a message must have somewhere) and any
+/// number of `where` (`KEY=VALUE`, see [`Condition::parse`]).
 pub fn routes(taps: &Arc<Taps>) -> Routes {
     let taps = taps.clone();
     Routes::new().get("/tap", move |call| {
@@ -65,7 +65,8 @@ fn tap(taps: &Arc<Taps>, call: &Call) -> Reply {
         let message = "`where` is KEY=VALUE, like response.status=500";
         return json_reply(StatusCode::BAD_REQUEST, &json!({"message": message}));
     };
-    match taps.subscribe(&TapFilter { plugin: call.query("plugin"), rate, before: versions.before, conditions }) {
+    let (plugin, text) = (call.query("plugin"), call.query("text").as_deref().and_then(Text::new));
+    match taps.subscribe(&TapFilter { plugin, rate, before: versions.before, conditions, text }) {
         Ok(subscription) => stream(subscription, versions),
         Err(error) => json_reply(StatusCode::TOO_MANY_REQUESTS, &json!({"message": error.to_string()})),
     }

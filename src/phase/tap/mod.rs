@@ -1,6 +1,7 @@
 //! Taps: operators watch messages while they are sent. Workers never wait for subscribers.
 
 mod condition;
+mod text;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -19,6 +20,7 @@ use logphase_script::message::{BodyError, Message};
 use logphase_script::transaction::Transaction;
 
 pub use condition::Condition;
+pub use text::Text;
 
 /// Maximum number of subscribers at the same time.
 const MAX_SUBSCRIBERS: usize = 8;
@@ -125,6 +127,8 @@ pub struct TapFilter {
     pub before: bool,
     /// Only messages that are sent and meet all of these conditions.
     pub conditions: Vec<Condition>,
+    /// Only messages that are sent and have this text somewhere.
+    pub text: Option<Text>,
 }
 
 /// The subscribers of a service. Without any, a tap costs a worker one relaxed load per batch.
@@ -153,6 +157,7 @@ impl Taps {
             rate: filter.rate.map(RateLimit::new),
             before: filter.before,
             conditions: filter.conditions.clone(),
+            text: filter.text.clone(),
             samples,
             buffered_bytes: AtomicUsize::new(0),
             skipped: AtomicU64::new(0),
@@ -224,6 +229,7 @@ pub(super) struct Subscriber {
     rate: Option<RateLimit>,
     before: bool,
     conditions: Vec<Condition>,
+    text: Option<Text>,
     samples: mpsc::Sender<Arc<Sample>>,
     buffered_bytes: AtomicUsize,
     skipped: AtomicU64,
@@ -235,7 +241,8 @@ impl Subscriber {
             self.plugin.as_deref().is_none_or(|wanted| wanted == name || wanted == id || instance == Some(wanted));
         // Conditions apply to the message as it is sent, so that they cannot reveal redacted values.
         let holds = |condition: &Condition| matches!(outcome, MessageOutcome::Sent(sent) if condition.holds(sent));
-        named && self.conditions.iter().all(holds)
+        let has = |text: &Text| matches!(outcome, MessageOutcome::Sent(sent) if text.is_in(sent));
+        named && self.conditions.iter().all(holds) && self.text.as_ref().is_none_or(has)
     }
 
     /// Adds a sample to the buffer, or skips it if the buffer is full.

@@ -23,6 +23,7 @@ pub const DEFINITION: Definition = Definition {
     durable: true,
     certificate: &["security", "certificate_id"],
     extend_sink_config: insert_certificate,
+    transport: "kafka",
     ..Definition::logging("kafka-log", 5, &SCHEMA, kafka::open)
 };
 

@@ -1,0 +1,45 @@
+//! What the page asks the service under `/api/`.
+
+use bytes::Bytes;
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode, Uri};
+
+use super::{Page, Session, message, tap};
+use crate::api::{Call, Reply};
+
+/// Answers a request for `path`, below `/api/`, of a `session`.
+pub(super) async fn answer(page: &Page, session: Session, path: &str, head: Parts, body: Bytes) -> Reply {
+    let segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+    if session.caller().is_read_only() && may_write(&head.method, &segments) {
+        return message(StatusCode::FORBIDDEN, "this token may only read");
+    }
+    let reads = matches!(head.method, Method::GET | Method::HEAD);
+    match &*segments {
+        ["tap"] if reads => tap::answer(page, session, head).await,
+        ["queues", ..] => queues(page, path, head, body).await,
+        ["admin", ..] => admin(page, session, path, head, body).await,
+        _ => message(StatusCode::NOT_FOUND, "Not found"),
+    }
+}
+
+/// Whether a request can change something. The Admin API decides itself: some of its requests only check.
+fn may_write(method: &Method, segments: &[&str]) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD) && !matches!(segments, ["admin" | "playground" | "plan", ..])
+}
+
+/// The routes of the control socket for queues and dead letters.
+async fn queues(page: &Page, path: &str, head: Parts, body: Bytes) -> Reply {
+    let query = head.uri.query().unwrap_or_default().to_owned();
+    let call = Call { arguments: Vec::new(), query, headers: head.headers, body };
+    page.queues.answer(&head.method, &format!("/{path}"), call).await
+}
+
+/// The Admin API, with the rights of the session. No token passes through the browser.
+async fn admin(page: &Page, session: Session, path: &str, mut head: Parts, body: Bytes) -> Reply {
+    let path = path.strip_prefix("admin").unwrap_or_default();
+    let path = if path.is_empty() { "/" } else { path };
+    let target = head.uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    let Ok(uri) = target.parse::<Uri>() else { return message(StatusCode::NOT_FOUND, "Not found") };
+    head.uri = uri;
+    page.parts.admin.answer_as(head, body, session.caller().clone()).await
+}
