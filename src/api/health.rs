@@ -28,7 +28,7 @@ fn reply(healthy: &str, problem: Option<String>) -> Reply {
 }
 
 /// Why the service does not accept transactions now.
-pub(super) fn why_not_ready(state: &ServiceState) -> Option<String> {
+pub(crate) fn why_not_ready(state: &ServiceState) -> Option<String> {
     match state.stage() {
         Stage::Starting => return Some("starting: queues and inputs are being opened".to_owned()),
         Stage::Stopping => return Some("stopping: accepted transactions are being delivered".to_owned()),

@@ -18,6 +18,7 @@ mod tap;
 pub(crate) use accept::{Client, TlsListener};
 pub use control::{Control, control_path};
 pub use database::{DatabaseStats, SharedDatabase};
+pub(crate) use health::why_not_ready;
 pub use metrics::{Family, MetricKind, families};
 pub use queues::{ReplayRequest, queue_routes};
 pub use reloads::{ReloadResult, ReloadStats, Reloads};

@@ -4,9 +4,12 @@
 //! room, or by the routes of the control socket and the Admin API, which it reaches in the same process.
 
 mod assets;
+mod events;
+mod figures;
 mod headers;
 mod logins;
 mod origin;
+mod problems;
 mod routes;
 mod sessions;
 mod tap;
@@ -24,6 +27,7 @@ use crate::connections::AllowedHosts;
 use crate::delivery::Delivery;
 use crate::phase::Taps;
 use crate::settings::Settings;
+use events::Figures;
 use logins::Logins;
 use sessions::{Session, Sessions};
 
@@ -33,7 +37,6 @@ const MAX_LOGIN_BYTES: usize = 4096;
 /// The parts of a service that the page shows and changes.
 pub(crate) struct ServiceParts {
     /// Its state.
-    #[expect(dead_code, reason = "the figures read it")]
     pub(crate) state: ServiceState,
     /// Its messages.
     pub(crate) taps: Arc<Taps>,
@@ -47,7 +50,10 @@ pub(crate) struct ServiceParts {
     pub(crate) hosts: AllowedHosts,
     /// Whether connections are encrypted.
     pub(crate) encrypted: bool,
+    /// Whether the configuration was read from declarative files.
+    pub(crate) of_files: bool,
     /// Reads the active settings.
+    #[allow(dead_code, reason = "the playground runs with them")]
     pub(crate) settings: Box<dyn Fn() -> Settings + Send + Sync>,
 }
 
@@ -58,13 +64,19 @@ pub(crate) struct Page {
     taps: Routes,
     sessions: Sessions,
     logins: Logins,
+    figures: Arc<Figures>,
 }
 
 impl Page {
     /// The page of the service that has `parts`.
     pub(crate) fn new(parts: ServiceParts) -> Self {
         let (queues, taps) = (api::queue_routes(&parts.delivery), api::tap_routes(&parts.taps));
-        Self { parts, queues, taps, sessions: Sessions::default(), logins: Logins::default() }
+        Self { parts, queues, taps, sessions: Sessions::default(), logins: Logins::default(), figures: Arc::default() }
+    }
+
+    /// Reads the figures that the page shows, again and again. Never returns.
+    pub(crate) fn watch(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.figures.clone().watch(self.parts.state.clone())
     }
 
     /// The answer to a request, without the headers of all answers.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Uri};
 
-use super::{Page, Session, message, tap};
+use super::{Page, Session, events, message, tap};
 use crate::api::{Call, Reply};
 
 /// Answers a request for `path`, below `/api/`, of a `session`.
@@ -15,6 +15,8 @@ pub(super) async fn answer(page: &Page, session: Session, path: &str, head: Part
     }
     let reads = matches!(head.method, Method::GET | Method::HEAD);
     match &*segments {
+        ["events"] if reads => events::answer(page, session),
+        ["history"] if reads => events::history(page, &head).await,
         ["tap"] if reads => tap::answer(page, session, head).await,
         ["queues", ..] => queues(page, path, head, body).await,
         ["admin", ..] => admin(page, session, path, head, body).await,

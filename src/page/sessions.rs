@@ -203,11 +203,10 @@ fn shown(page: &Page, session: Option<&Session>) -> Value {
         Some(Session { opened: None, .. }) => "none",
         Some(_) => "done",
     };
-    let settings = (page.parts.settings)();
     let configuration = match () {
         () if page.parts.admin.state().has_database() => "database",
         // `/config` replaces them until they change, or the service restarts.
-        () if !settings.config.is_empty() => "files",
+        () if page.parts.of_files => "files",
         () => "memory",
     };
     json!({

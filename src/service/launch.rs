@@ -131,6 +131,7 @@ impl Launch {
                 service,
                 state: launched.state,
                 files: launched.files,
+                of_files: !launched.paths.is_empty(),
                 is_quickstart: launched.paths.is_empty() && launched.database.is_none(),
                 listeners,
                 page,

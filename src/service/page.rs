@@ -76,12 +76,12 @@ pub(super) fn serve(
     state: &ServiceState,
     admin: &Arc<Admin>,
     reloader: &Reloader,
-    settings: &Settings,
+    of_files: bool,
 ) -> JoinSet<()> {
     if listeners.is_empty() {
         return JoinSet::new();
     }
-    let reloader = reloader.clone();
+    let (reloader, settings) = (reloader.clone(), reloader.settings());
     let page = Arc::new(Page::new(ServiceParts {
         state: state.clone(),
         taps: service.taps().clone(),
@@ -90,7 +90,10 @@ pub(super) fn serve(
         access: admin::access(&settings.admin, &settings.page.tls),
         hosts: AllowedHosts::new(&settings.page.allowed_hosts, "page.allowed_hosts"),
         encrypted: listeners.is_encrypted(),
+        of_files,
         settings: Box::new(move || reloader.settings()),
     }));
-    listeners.serve(&page, None)
+    let mut tasks = listeners.serve(&page, None);
+    tasks.spawn(page.watch());
+    tasks
 }

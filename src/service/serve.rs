@@ -28,6 +28,8 @@ pub(super) struct Serving {
     pub(super) files: ConfigFiles,
     /// Whether it runs the quickstart configuration.
     pub(super) is_quickstart: bool,
+    /// Whether the configuration was read from declarative files.
+    pub(super) of_files: bool,
     pub(super) watch: Watch,
     pub(super) settings: Settings,
     /// The addresses of the Admin API.
@@ -47,13 +49,13 @@ impl Serving {
         let mut signals = Signals::catch().map_err(unavailable)?;
         let listening = self.listen()?;
         let _control = self.open_control();
-        let Self { service, state, files, watch, settings, listeners, page, sources, database, .. } = self;
+        let Self { service, state, files, watch, settings, listeners, page, sources, database, of_files, .. } = self;
         let reloader = Reloader::new(settings.clone(), state.reloads().clone());
         reloader.started_from(sources);
         let in_database = database.is_some();
         let mut admin = admin::serve(listeners, database, &reloader, &settings, &state);
         // To the end: it shows what is still being delivered.
-        let _page = page::serve(page, &service, &state, &admin.admin, &reloader, &settings);
+        let _page = page::serve(page, &service, &state, &admin.admin, &reloader, of_files);
         let entities = admin.state.clone();
         let entities = in_database.then(|| -> Entities { Box::new(move || entities.entities()) });
         let mut watched = WatchedFiles::new(files, &settings, watch, entities);

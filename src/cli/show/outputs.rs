@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Shown;
-use crate::admin::mask_user_info;
+use crate::admin::{destination, destination_of};
 use crate::delivery::OutputSpec;
 use crate::input::INPUTS;
 use crate::phase::Step;
@@ -52,15 +52,7 @@ impl Output {
     /// The output of `step`; none if it emits nothing.
     pub(super) fn of(prepared: &Prepared, step: &Step) -> Option<Self> {
         let spec = prepared.output(step)?;
-        let plugin = &step.plugin;
-        let mut config = plugin.config.clone();
-        // What a reference stands for may be secret.
-        for (path, reference) in &plugin.references {
-            if let Some(value) = config.get_mut(path) {
-                *value = reference.as_str().into();
-            }
-        }
-        Some(Self::new(spec, destination(&config)))
+        Some(Self::new(spec, destination_of(&step.plugin)))
     }
 
     /// An output of access logs of meshes.
@@ -117,49 +109,4 @@ pub(super) fn distinct(shown: &Shown) -> Vec<&Output> {
         }
     }
     all
-}
-
-/// Where a sink with `config` delivers to: a URL, an address, a topic of Kafka, or a file. Without passwords and queries of URLs.
-fn destination(config: &Value) -> String {
-    let text = |name: &str| config.get(name).and_then(Value::as_str);
-    let endpoints = ["http_endpoint", "endpoint", "logs_endpoint", "access_logs_endpoint", "traces_endpoint"];
-    if let Some(url) = endpoints.into_iter().find_map(text) {
-        let mut url = url.split_once('?').map_or_else(|| url.to_owned(), |(url, _)| format!("{url}?..."));
-        mask_user_info(&mut url);
-        return url;
-    }
-    let address = |config: &Value| {
-        let host = config.get("host")?.as_str()?.to_owned();
-        Some(config.get("port").map_or(host.clone(), |port| format!("{host}:{port}")))
-    };
-    if let (Some(topic), Some(servers)) = (text("topic"), config.get("bootstrap_servers").and_then(Value::as_array)) {
-        let servers: Vec<String> = servers.iter().filter_map(address).collect();
-        return format!("{} topic {topic}", servers.join(","));
-    }
-    address(config).or_else(|| text("path").map(str::to_owned)).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Scenario: configurations of sinks of each kind, URLs with a password and a query among them.
-    /// Guarantees: each says where it delivers to, and no secret.
-    #[test]
-    fn destinations() {
-        let cases = [
-            (json!({"http_endpoint": "https://me:pass@host/p?key=secret"}), "https://me:********@host/p?..."),
-            (json!({"http_endpoint": "{vault://env/url}"}), "{vault://env/url}"),
-            (json!({"host": "h", "port": 9}), "h:9"),
-            (json!({"path": "/tmp/x"}), "/tmp/x"),
-            (
-                json!({"topic": "t", "bootstrap_servers": [{"host": "a", "port": 1}, {"host": "b", "port": 2}]}),
-                "a:1,b:2 topic t",
-            ),
-            (json!({}), ""),
-        ];
-        for (config, expected) in cases {
-            assert_eq!(destination(&config), expected, "{config}");
-        }
-    }
 }
