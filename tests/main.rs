@@ -52,6 +52,7 @@ mod one_writer;
 mod otlp;
 mod own_log;
 mod package;
+mod page;
 mod plugin_docs;
 mod printed;
 mod proxies;

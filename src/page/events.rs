@@ -142,7 +142,12 @@ impl Figures {
 
 /// Answers with events, until the `session` ends. A reader that is slow gets the newest one when it is ready for it.
 pub(super) fn answer(page: &Page, session: Session) -> Reply {
-    let mut viewer = page.figures.newest.subscribe();
+    tap::while_open(stream_of(&page.figures.newest), session)
+}
+
+/// An answer with every event of `newest` that its reader is ready for.
+fn stream_of(newest: &watch::Sender<Option<Bytes>>) -> Reply {
+    let mut viewer = newest.subscribe();
     // One that is there is news for this viewer.
     viewer.mark_changed();
     let frames = stream::unfold((viewer, true), |(mut viewer, first)| async move {
@@ -153,7 +158,7 @@ pub(super) fn answer(page: &Page, session: Session) -> Reply {
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     // A proxy in front would collect events otherwise (nginx).
     reply.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    tap::while_open(reply, session)
+    reply
 }
 
 /// The next event; a comment if there is none for a while.
@@ -182,4 +187,35 @@ pub(super) async fn history(page: &Page, head: &Parts) -> Reply {
     let read = move || figures.known.lock().history.json(keys.as_ref());
     let json = tokio::task::spawn_blocking(read).await.unwrap_or_default();
     text_reply(StatusCode::OK, "application/json; charset=utf-8", json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn frame(reply: &mut Reply) -> String {
+        let frame = timeout(Duration::from_secs(30), reply.frame()).await.expect("in time").expect("one more").unwrap();
+        String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()
+    }
+
+    /// Scenario: a viewer that reads, one that reads nothing while a thousand events come, and one that comes late. Guarantees: the slow one gets
+    /// the newest event and no other; the late one gets the newest at once; without viewers nothing is kept.
+    #[tokio::test]
+    async fn slow_readers_skip() {
+        let figures = Figures::default();
+        let newest = &figures.newest;
+        let (mut quick, mut slow) = (stream_of(newest), stream_of(newest));
+        assert_eq!(frame(&mut quick).await, "retry: 1000\n\n");
+        assert_eq!(frame(&mut slow).await, "retry: 1000\n\n");
+        for number in 0..1000 {
+            newest.send_replace(Some(Bytes::from(number.to_string())));
+            assert_eq!(frame(&mut quick).await, number.to_string());
+        }
+        assert_eq!(frame(&mut slow).await, "999");
+        let mut late = stream_of(newest);
+        frame(&mut late).await;
+        assert_eq!(frame(&mut late).await, "999");
+        drop((quick, slow, late));
+        assert_eq!(newest.receiver_count(), 0);
+    }
 }

@@ -7,6 +7,9 @@ use hyper::{Method, StatusCode, Uri};
 use super::{Page, Session, events, message, tap};
 use crate::api::{Call, Reply};
 
+/// Messages of a queue in one answer, at most.
+const MAX_SHOWN: u64 = 100;
+
 /// Answers a request for `path`, below `/api/`, of a `session`.
 pub(super) async fn answer(page: &Page, session: Session, path: &str, head: Parts, body: Bytes) -> Reply {
     let segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
@@ -29,11 +32,21 @@ fn may_write(method: &Method, segments: &[&str]) -> bool {
     !matches!(*method, Method::GET | Method::HEAD) && !matches!(segments, ["admin" | "playground" | "plan", ..])
 }
 
-/// The routes of the control socket for queues and dead letters.
+/// The routes of the control socket for queues and dead letters, which show [`MAX_SHOWN`] messages at a time.
 async fn queues(page: &Page, path: &str, head: Parts, body: Bytes) -> Reply {
-    let query = head.uri.query().unwrap_or_default().to_owned();
+    let query = bounded(head.uri.query().unwrap_or_default());
     let call = Call { arguments: Vec::new(), query, headers: head.headers, body };
     page.queues.answer(&head.method, &format!("/{path}"), call).await
+}
+
+/// The arguments `query` with a limit of [`MAX_SHOWN`] at most.
+fn bounded(query: &str) -> String {
+    let mut arguments = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let limit = value.parse().ok().filter(|limit: &u64| name == "limit" && *limit > MAX_SHOWN);
+        arguments.append_pair(&name, &limit.map_or_else(|| value.into_owned(), |_| MAX_SHOWN.to_string()));
+    }
+    arguments.finish()
 }
 
 /// The Admin API, with the rights of the session. No token passes through the browser.
