@@ -374,6 +374,24 @@ async fn batches_coalesce() {
     handle.abort();
 }
 
+/// Scenario: two thousand entries that arrive one by one for a sink that takes what is there.
+/// Guarantees: they share calls, of which there is one in a millisecond at most; all are delivered, in order.
+#[tokio::test]
+async fn what_arrives_within_a_millisecond_shares_a_call() {
+    let start = Instant::now();
+    let (output, seen, handle) = scripted(quick(), Batching::Stream, vec![], 0);
+    for i in 0..2000 {
+        put(&output, i.to_string()).unwrap();
+        tokio::task::yield_now().await;
+    }
+    until("all are delivered", || seen.lock().delivered.len() == 2000).await;
+    let elapsed = start.elapsed().as_millis();
+    assert_eq!(texts(&seen.lock().delivered), (0..2000).collect::<Vec<_>>());
+    let calls = seen.lock().batches.len() as u128;
+    assert!(calls <= elapsed + 2, "{calls} calls in {elapsed} ms");
+    handle.abort();
+}
+
 /// Scenario: an entry is being retried when the queue overflows and drops its oldest entries.
 /// Guarantees: the entry in flight is not dropped.
 #[tokio::test]

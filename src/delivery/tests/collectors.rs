@@ -2,9 +2,18 @@
 
 use super::*;
 
-/// The collectors of a run with its queues in `home`, where lines may go to `allowed`.
-fn run(home: &Path, allowed: &[&str]) -> (Delivery, Collectors) {
-    let delivery = Delivery::new(SinkShared::new(None), Budget::default(), home.to_owned());
+/// The collectors of a run with its queues in `home`, where lines may go to `allowed`. Waits until the tasks of an earlier run have
+/// let go of the directory, which the end of a process makes sure of.
+async fn run(home: &Path, allowed: &[&str]) -> (Delivery, Collectors) {
+    let start = Instant::now();
+    let delivery = loop {
+        let delivery = Delivery::new(SinkShared::new(None), Budget::default(), home.to_owned());
+        match delivery.claim() {
+            Ok(()) => break delivery,
+            Err(held) => assert!(start.elapsed() < Duration::from_secs(30), "{held}"),
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    };
     let collectors = Collectors::new(delivery.clone(), home, 10, rules(allowed));
     collectors.hold().open_recorded();
     (delivery, collectors)
@@ -51,14 +60,14 @@ async fn what_an_earlier_run_has_left() {
     let home = tempfile::tempdir().unwrap();
     let ports = [own_port(), own_port(), own_port()];
     let [one, two, three] = ports.map(|port| format!("127.0.0.1:{port}"));
-    let (delivery, collectors) = run(home.path(), &[&one, &two]);
+    let (delivery, collectors) = run(home.path(), &[&one, &two]).await;
     put_safely(&collectors, &one).await;
     put_safely(&collectors, &two).await;
     assert_eq!(collectors.collector(&three).await.err(), Some(CollectorError::NotAllowed(three.clone())));
     assert_eq!(delivery.shut_down(Instant::now()).await.len(), 2);
     drop((delivery, collectors));
 
-    let (delivery, collectors) = run(home.path(), &[&one, &three]);
+    let (delivery, collectors) = run(home.path(), &[&one, &three]).await;
     assert_eq!(open(&collectors), std::slice::from_ref(&one));
     collectors.collector(&three).await.expect("it is allowed");
     assert_eq!(delivery.shut_down(Instant::now()).await.len(), 1);
@@ -70,7 +79,7 @@ async fn what_an_earlier_run_has_left() {
         std::io::BufReader::new(listener.accept().unwrap().0).read_line(&mut line).unwrap();
         line
     });
-    let (delivery, collectors) = run(home.path(), &[&one, &two, &three]);
+    let (delivery, collectors) = run(home.path(), &[&one, &two, &three]).await;
     let mut both = [one, two];
     both.sort();
     assert_eq!(open(&collectors), both);
@@ -85,7 +94,7 @@ async fn what_an_earlier_run_has_left() {
 async fn reloads() {
     let home = tempfile::tempdir().unwrap();
     let [one, two] = [own_port(), own_port()].map(|port| format!("127.0.0.1:{port}"));
-    let (delivery, collectors) = run(home.path(), &[&one, &two]);
+    let (delivery, collectors) = run(home.path(), &[&one, &two]).await;
     put_safely(&collectors, &one).await;
     put_safely(&collectors, &two).await;
     let before = collectors.collector(&two).await.expect("it is open").output.clone();

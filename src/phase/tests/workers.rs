@@ -181,6 +181,37 @@ async fn batches_are_accepted_all_or_none() {
     assert_eq!(bench.workers.worker_stats().transactions.load(std::sync::atomic::Ordering::Relaxed), 3);
 }
 
+/// Scenario: senders of batches that a full queue refuses: one that every transaction goes to, then one of a single service; the queue
+/// gets room again.
+/// Guarantees: the first queue refuses the sender's next batch before it is read, which it counts; not that of another sender, and not
+/// once it has room. The second never does.
+#[tokio::test]
+async fn a_full_queue_refuses_before_a_batch_is_read() {
+    let scoped = r#"
+_format_version: "3.0"
+services: [{name: s, url: "http://x", plugins: [{name: file-log, config: {path: /tmp/x}}]}]
+"#;
+    let (file, tcp, of_service) = (Fake::new(10), Fake::new(3), Fake::new(3));
+    let bench_of_all = bench(generation(TWO, &patient(), &[&file, &tcp]), 1);
+    let (sender, other) = (bench_of_all.intake.for_sender(None), bench_of_all.intake.for_sender(None));
+    assert_eq!(sender.offer(transactions(0..3)).await, Ok(()));
+    assert_eq!(sender.refusal(14), None);
+    let full = IntakeError::Full { plugin: "tcp-log".to_owned(), bound: Bound::MaxEntries };
+    assert_eq!(sender.offer(transactions(3..5)).await, Err(full.clone()));
+    assert_eq!((sender.refusal(14), other.refusal(14)), (Some(full), None));
+    assert_eq!((tcp.with(|inner| inner.refusals), tcp.reserved()), (2, (0, 0)));
+    tcp.take();
+    assert_eq!((sender.refusal(10), tcp.reserved()), (None, (0, 0)));
+    assert_eq!(sender.offer(transactions(3..5)).await, Ok(()));
+
+    let bench_of_service = bench(generation(scoped, &patient(), &[&of_service]), 1);
+    let of_service = |number: usize| transaction(&json!({"service": {"name": "s"}, "n": number}));
+    let sender = bench_of_service.intake.for_sender(None);
+    assert_eq!(sender.offer((0..3).map(of_service).collect()).await, Ok(()));
+    assert!(sender.offer(vec![of_service(3)]).await.is_err());
+    assert_eq!(sender.refusal(14), None);
+}
+
 /// Scenario: a batch of twenty transactions, with queues of two and five entries that are emptied repeatedly.
 /// Guarantees: each transaction is in each queue once, in order, although the batch is larger than the queues.
 #[tokio::test]
