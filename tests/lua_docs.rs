@@ -114,19 +114,13 @@ fn constants(all: &[Section]) -> String {
         let number: Option<u32> = entry.doc.trim_end_matches('.').parse().ok();
         entry.member.starts_with("HTTP_") && number.is_some_and(u32::is_power_of_two)
     };
+    let (statuses, others): (Vec<&Entry>, Vec<&Entry>) =
+        entries.into_iter().partition(|entry| entry.member.starts_with("HTTP_") && !is_method(entry));
+    let (methods, results): (Vec<&Entry>, Vec<&Entry>) = others.into_iter().partition(|entry| is_method(entry));
     let mut out = String::new();
-    let kinds: [(&str, &dyn Fn(&Entry) -> bool); 3] = [
-        ("Results and levels of the log", &|entry| !entry.member.starts_with("HTTP_")),
-        ("Methods", &|entry| is_method(entry)),
-        ("Statuses", &|entry| entry.member.starts_with("HTTP_") && !is_method(entry)),
-    ];
-    for (kind, holds) in kinds {
-        let names: Vec<String> = entries
-            .iter()
-            .filter(|entry| holds(entry))
-            .map(|entry| format!("`{}` {}", entry.name, entry.doc.trim_end_matches('.')))
-            .collect();
-        writeln!(out, "- {kind}: {}.", names.join(", ")).expect("a string takes all");
+    for (kind, entries) in [("Results and levels of the log", results), ("Methods", methods), ("Statuses", statuses)] {
+        let shown = entries.iter().map(|entry| format!("`{}` {}", entry.name, entry.doc.trim_end_matches('.')));
+        writeln!(out, "- {kind}: {}.", shown.collect::<Vec<_>>().join(", ")).expect("a string takes all");
     }
     out
 }
