@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use logphase_script::catalogue::{Entry, Place, Section, sections};
+use logphase_script::catalogue::{Entry, Place, Section, TYPES, sections};
 
 /// What stands before and after a table. The first names sections: `kong.log`, `require:cjson`, `object:Span`; or it is
-/// `phases` or `constants`.
+/// `phases`, `constants` or `types`.
 const OPEN: &str = "<!-- lua ";
 const CLOSE: &str = "<!-- /lua -->";
 
@@ -38,6 +38,7 @@ fn tables_of_functions_are_whole() {
         let table = match names {
             "phases" => phases(&all),
             "constants" => constants(&all),
+            "types" => types(),
             _ => {
                 let named = names.split(' ').map(|name| if name == "globals" { "" } else { name });
                 let named: Vec<&Section> = named
@@ -101,6 +102,15 @@ fn table(sections: &[&Section]) -> String {
         let (doc, from) = (entry.doc.replace('|', "\\|"), entry.from.replace('|', "\\|"));
         let from = if origin { format!(" {from} |") } else { String::new() };
         writeln!(out, "| `{code}` | {doc}{strict} |{from}").expect("a string takes all");
+    }
+    out
+}
+
+/// The types that signatures name.
+fn types() -> String {
+    let mut out = "| Type | Is | |\n|---|---|---|\n".to_owned();
+    for (name, ty, doc) in TYPES {
+        writeln!(out, "| `{name}` | `{}` | {doc} |", ty.replace('|', "\\|")).expect("a string takes all");
     }
     out
 }
