@@ -106,7 +106,7 @@ fn guessing_is_limited() {
     assert_eq!(refused.status, 429, "{}", refused.text());
     assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() <= 60);
     assert_eq!(page.ask("GET", "/api/queues", &NONE).status, 200);
-    assert!(page.service.has_logged("page: a login with a wrong token"));
+    wait_until("the log says so", || page.service.has_logged("page: a login with a wrong token"));
 }
 
 /// Scenario: requests from pages of other origins, ports and sites, forms of theirs, and foreign names, to a page without a token. Guarantees:
@@ -181,7 +181,7 @@ fn nobody_gets_in_by_the_page() {
         assert!(said.contains("admin.token") && said.contains("page.listen"), "{said}");
     }
     let service = home.set("LOGPHASE_ADMIN_TOKEN", "t").start();
-    assert!(service.has_logged("does not encrypt"), "{}", service.log());
+    wait_until("the log warns", || service.has_logged("does not encrypt"));
     assert_eq!(send(port, "GET", "/api/queues", "", b"").unwrap().status, 401);
 
     let home = security::with_tls(security::home(&Authority::new()), "ADMIN", true);

@@ -105,12 +105,18 @@ impl History {
         let present: BTreeMap<&str, &PluginStats> =
             sample.plugins.iter().map(|stats| (stats.identity.as_str(), stats)).collect();
         self.plugins.retain(|id, _| present.contains_key(id.as_str()));
-        let mut moves = MAX_MOVES;
+        let (mut moves, mut least) = (MAX_MOVES, None);
         for (id, stats) in &present {
+            least = least.or_else(|| self.least());
             let Some(rates) = rates.plugins.get(*id) else { continue };
             let weight = weight(stats, rates.enqueued + rates.delivered);
-            if !self.plugins.contains_key(*id) && !self.make_room(weight, &mut moves) {
-                continue;
+            if !self.plugins.contains_key(*id) && self.plugins.len() >= MAX_PLUGINS {
+                // Clearly less, so that plugins that are alike do not take turns.
+                let Some((other, _)) = least.take_if(|(_, other)| moves > 0 && *other * 2.0 + 1.0 < weight) else {
+                    continue;
+                };
+                self.plugins.remove(&other);
+                moves -= 1;
             }
             let plugin = self.plugins.entry((*id).to_owned()).or_default();
             plugin.weight = weight;
@@ -129,20 +135,10 @@ impl History {
         self.left_out = present.len() - self.plugins.len();
     }
 
-    /// Whether a plugin of such a weight has a place; perhaps that of the one that matters least.
-    fn make_room(&mut self, weight: f64, moves: &mut usize) -> bool {
-        if self.plugins.len() < MAX_PLUGINS {
-            return true;
-        }
-        if *moves == 0 {
-            return false;
-        }
-        *moves -= 1;
+    /// The plugin with series that matters least.
+    fn least(&self) -> Option<(String, f64)> {
         let least = self.plugins.iter().min_by(|(_, a), (_, b)| a.weight.total_cmp(&b.weight));
-        let Some((id, _)) = least.filter(|(_, least)| least.weight * 2.0 + 1.0 < weight) else { return false };
-        let id = id.clone();
-        self.plugins.remove(&id);
-        true
+        least.map(|(id, plugin)| (id.clone(), plugin.weight))
     }
 
     /// Every series: its key, and the rings with its number in them.

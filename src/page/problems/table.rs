@@ -179,7 +179,7 @@ pub(super) const ALERTS: &[Alert] = &[
     Alert {
         name: "LogphaseLuaErrors",
         severity: Severity::Warning,
-        title: "Lua fails",
+        title: "A snippet fails",
         help: "The messages of some transactions are sent without the field. The log has the line and the error. Try such a transaction \
                in the playground, and make a test of it.",
         find: |facts| {
@@ -194,7 +194,7 @@ pub(super) const ALERTS: &[Alert] = &[
     Alert {
         name: "LogphaseLuaStopped",
         severity: Severity::Warning,
-        title: "Lua runs out of its budget",
+        title: "A snippet runs out of its budget",
         help: "The messages are sent without the field. Times are processor time, so the load of the machine is not the cause: look at \
                the snippet, and at the transactions on which it is slow.",
         find: |facts| {
