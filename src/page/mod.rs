@@ -8,6 +8,7 @@ mod events;
 mod figures;
 mod headers;
 mod logins;
+mod lua;
 mod origin;
 mod problems;
 mod routes;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Uri};
 
-use super::{Page, Session, events, message, tap};
+use super::{Page, Session, events, lua, message, tap};
 use crate::api::{Call, Reply};
 
 /// Messages of a queue in one answer, at most.
@@ -20,6 +20,7 @@ pub(super) async fn answer(page: &Page, session: Session, path: &str, head: Part
     match &*segments {
         ["events"] if reads => events::answer(page, session),
         ["history"] if reads => events::history(page, &head).await,
+        ["lua"] if reads => lua::answer(),
         ["tap"] if reads => tap::answer(page, session, head).await,
         ["queues", ..] => queues(page, path, head, body).await,
         ["admin", ..] => admin(page, session, path, head, body).await,

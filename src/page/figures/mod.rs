@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::api::{self, ServiceState};
+use crate::api::{self, DatabaseStats, ServiceState};
 use crate::delivery::PluginStats;
 use crate::input::{Counters, Reason};
 use crate::phase::Generation;
@@ -38,6 +38,8 @@ pub(super) struct Sample {
     /// Syncs of the disk, and those of them that were slow.
     pub(super) syncs: (u64, u64),
     pub(super) disk: Disk,
+    /// The database that several nodes share, and why it cannot be used.
+    pub(super) database: Option<(DatabaseStats, Option<String>)>,
 }
 
 /// What the disk has, which takes a while to read.
@@ -89,6 +91,7 @@ impl Sample {
             budgets,
             syncs,
             disk,
+            database: state.database().map(|database| (database.read(), database.why_away())),
         }
     }
 }
@@ -240,6 +243,7 @@ pub(super) mod tests {
             budgets: [(0, usize::MAX); 2],
             syncs: (0, 0),
             disk: Disk::default(),
+            database: None,
         }
     }
 

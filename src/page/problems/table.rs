@@ -6,6 +6,7 @@ use logphase_io::count::counted;
 
 use super::window::{FIVE_MINUTES, TEN_MINUTES, Window};
 use super::{Facts, Found, Place, Severity};
+use crate::api::DatabaseStats;
 use crate::delivery::PluginStats;
 use crate::input::Reason;
 
@@ -233,6 +234,52 @@ pub(super) const ALERTS: &[Alert] = &[
         title: "The newest configuration was refused",
         help: "The previous one stays active. logphase check FILE shows every mistake with its place.",
         find: |facts| facts.sample.reload_error.iter().map(|error| Found::of_service(error.clone())).collect(),
+    },
+    Alert {
+        name: "LogphaseDatabaseUnreachable",
+        severity: Severity::Warning,
+        title: "The database cannot be used",
+        help: "The service goes on with the configuration that it has; only changes have to wait. Bring the database back. Do not \
+               restart nodes meanwhile: one without a copy of the configuration waits for the database.",
+        find: |facts| {
+            let why = facts.sample.database.iter().filter_map(|(_, why)| why.clone());
+            why.map(Found::of_service).collect()
+        },
+    },
+    Alert {
+        name: "LogphaseDatabaseRevisionRefused",
+        severity: Severity::Warning,
+        title: "The configuration in the database was refused",
+        help: "It has something that this node cannot use: a file, a certificate or a variable that only this machine lacks, or a plugin \
+               that its version does not know. Repair it on this machine, or take the change back.",
+        find: |facts| {
+            let old = facts.sample.database.iter().filter(|(stats, _)| stats.active < stats.revision);
+            old.map(|(stats, _)| {
+                let why = stats.refused.as_deref().unwrap_or("see the log");
+                Found::of_service(format!("revision {} is active instead of {}: {why}", stats.active, stats.revision))
+            })
+            .collect()
+        },
+    },
+    Alert {
+        name: "LogphaseDatabaseBehind",
+        severity: Severity::Warning,
+        title: "Other nodes have a newer configuration",
+        help: "Compare the database settings of the nodes: this one cannot reach the database, or is connected to another one.",
+        // One node does not know what others have: only Prometheus compares them.
+        find: |_| Vec::new(),
+    },
+    Alert {
+        name: "LogphaseDatabaseCopyOld",
+        severity: Severity::Warning,
+        title: "The copy of the configuration is old",
+        help: "entities-copy.db in the data directory cannot be written: the log has the error, usually a full disk or the owner of the \
+               file. Until then, a start without the database begins with the older configuration.",
+        find: |facts| {
+            let old = facts.sample.database.iter().filter(|(stats, _)| stats.copied < stats.active);
+            let text = |stats: &DatabaseStats| format!("it has revision {} instead of {}", stats.copied, stats.active);
+            old.map(|(stats, _)| Found::of_service(text(stats))).collect()
+        },
     },
     Alert {
         name: "LogphaseOrphanedQueue",

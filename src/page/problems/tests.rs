@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::table::ALERTS;
 use super::window::{FIVE_MINUTES, TEN_MINUTES};
 use super::{Problems, Severity, Windows};
+use crate::api::DatabaseStats;
 use crate::delivery::PluginStats;
 use crate::page::figures::Sample;
 use crate::page::figures::tests::sample_of;
@@ -35,6 +36,11 @@ fn the_page_shows_what_alerts_tell() {
     }
 }
 
+/// A database with this revision, of which this one is active, and this one in the copy.
+fn database(revision: u64, active: u64, copied: u64) -> DatabaseStats {
+    DatabaseStats { is_reachable: true, revision, active, copied, failures: 0, refused: None }
+}
+
 /// The names of the problems of `sample`, in step number `step`.
 fn found(problems: &mut Problems, windows: &mut Windows, step: u64, sample: &Sample) -> Vec<&'static str> {
     windows.see(step, sample);
@@ -46,7 +52,7 @@ fn found(problems: &mut Problems, windows: &mut Windows, step: u64, sample: &Sam
 #[test]
 fn each_condition() {
     type Change = fn(&mut Sample, &mut PluginStats);
-    let cases: [(&str, Change); 14] = [
+    let cases: [(&str, Change); 17] = [
         ("LogphaseNotReady", |sample, _| sample.not_ready = Some("starting".to_owned())),
         ("LogphaseDiskFailing", |_, stats| stats.unwritable = true),
         ("LogphaseDiskFailing", |_, stats| stats.unreadable = true),
@@ -64,6 +70,11 @@ fn each_condition() {
         ("LogphaseSyncSlow", |sample, _| sample.syncs = (99, 1)),
         ("LogphaseReloadRefused", |sample, _| sample.reload_error = Some("no".to_owned())),
         ("LogphaseOrphanedQueue", |sample, _| sample.disk.orphans = 1),
+        ("LogphaseDatabaseUnreachable", |sample, _| {
+            sample.database = Some((database(3, 3, 3), Some("gone".to_owned())))
+        }),
+        ("LogphaseDatabaseRevisionRefused", |sample, _| sample.database = Some((database(3, 2, 2), None))),
+        ("LogphaseDatabaseCopyOld", |sample, _| sample.database = Some((database(3, 3, 2), None))),
     ];
     for (name, change) in cases {
         let (mut problems, mut windows, mut sample) =
@@ -76,6 +87,7 @@ fn each_condition() {
     }
     let (mut problems, mut windows, mut sample) = (Problems::default(), Windows::default(), sample_of(&[("id", 0.0)]));
     sample.disk.set_aside = 1;
+    sample.database = Some((database(3, 3, 3), None));
     sample.plugins[0].counters.appended = 7;
     sample.plugins[0].counters.dropped_operator = 7;
     sample.syncs = (100, 1);
