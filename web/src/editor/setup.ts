@@ -98,7 +98,7 @@ export function setup(of: Language, label: string, readOnly: boolean): Extension
     EditorState.readOnly.of(readOnly),
     EditorState.tabSize.of(2),
     EditorView.lineWrapping,
-    EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false" }),
+    EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false", tabindex: "0" }),
     look,
   ];
 }
