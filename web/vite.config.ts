@@ -1,11 +1,12 @@
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vite";
+import components from "./components.js";
 
 // `npm run dev` shows the page of a running service: its address is in LOGPHASE_PAGE.
 const service = process.env.LOGPHASE_PAGE ?? "http://127.0.0.1:8002";
 
 export default defineConfig({
-  plugins: [svelte()],
+  plugins: [svelte(), components()],
   build: {
     target: "es2022",
     // The Content-Security-Policy allows no inline script, style or font.

@@ -1,12 +1,19 @@
 // Where the parts of the flow map are: inputs -> log phase -> plugins in order -> queues -> sinks.
-import type { FlowPlugin, Now, PluginStatus, Problem } from "./types";
+import type { FlowPlugin, Now, PluginStatus, Problem, QueueStatus, Rates } from "./types";
 
 /** A plugin with its figures and the worst of its problems. */
 export interface Step {
   plugin: FlowPlugin;
   status: PluginStatus | undefined;
+  /** Its queue, or the one that it shares. */
+  queue: QueueStatus | null;
+  /** The plugin whose queue it shares. */
+  shares: FlowPlugin | null;
+  rates: Rates;
   problem: Problem["severity"] | null;
 }
+
+const NO_RATES: Rates = { delivered: 0, enqueued: 0, dropped: 0, retried: 0, failed: 0 };
 
 /** Plugins that are drawn if there are more: those with problems and the busiest, in their order. */
 export const SHOWN_PLUGINS = 12;
@@ -17,11 +24,18 @@ export function steps(now: Now): Step[] {
   for (const { where, severity } of now.problems) {
     if (where?.plugin && worst.get(where.plugin) !== "error") worst.set(where.plugin, severity);
   }
-  return now.flow.plugins.map((plugin) => ({
-    plugin,
-    status: status.get(plugin.id),
-    problem: worst.get(plugin.id) ?? null,
-  }));
+  const plugins = new Map(now.flow.plugins.map((plugin) => [plugin.id, plugin]));
+  return now.flow.plugins.map((plugin) => {
+    const owner = plugin.queue ?? plugin.id;
+    return {
+      plugin,
+      status: status.get(plugin.id),
+      queue: status.get(owner)?.queue ?? status.get(plugin.id)?.queue ?? null,
+      shares: owner === plugin.id ? null : (plugins.get(owner) ?? null),
+      rates: plugin.rates ?? NO_RATES,
+      problem: worst.get(plugin.id) ?? null,
+    };
+  });
 }
 
 /** The steps that are drawn of `all`, and `selected` in any case. */
@@ -30,8 +44,8 @@ export function chosen(all: Step[], everything: boolean, selected: string | null
   const weight = (step: Step) =>
     (step.plugin.id === selected ? 4e12 : 0) +
     (step.problem === "error" ? 2e12 : step.problem === "warning" ? 1e12 : 0) +
-    step.plugin.rates.delivered +
-    step.plugin.rates.enqueued;
+    step.rates.delivered +
+    step.rates.enqueued;
   const kept = new Set([...all].sort((a, b) => weight(b) - weight(a)).slice(0, SHOWN_PLUGINS));
   return all.filter((step) => kept.has(step));
 }

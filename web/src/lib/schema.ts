@@ -105,7 +105,7 @@ export function changes(fields: Record<string, Field>[] | undefined, before: Val
 export function withoutNulls(values: Values): Values {
   const kept: Values = {};
   for (const [name, value] of Object.entries(values)) {
-    if (value === null || value === undefined || value === "") continue;
+    if (value === null || value === undefined) continue;
     kept[name] = isRecord(value) ? withoutNulls(value) : value;
   }
   return kept;

@@ -17,6 +17,8 @@ export interface Input {
   received_rate: number;
   rejected_rate: number;
   lost_rate: number;
+  bytes_rate?: number;
+  connections?: number;
 }
 
 export interface FlowPlugin {
@@ -26,8 +28,20 @@ export interface FlowPlugin {
   scope: string;
   priority: number;
   order: number;
-  sink: { kind: string; target: string };
-  rates: { delivered: number; enqueued: number; dropped: number; retried: number; failed: number };
+  /** Null: it emits nothing, as a pre-function. */
+  sink: { kind: string; target: string } | null;
+  /** The id of the plugin in whose queue its messages are: its own, or one whose queue it shares. */
+  queue?: string | null;
+  /** Null: it has no queue of its own. */
+  rates: Rates | null;
+}
+
+export interface Rates {
+  delivered: number;
+  enqueued: number;
+  dropped: number;
+  retried: number;
+  failed: number;
 }
 
 export interface Flow {
@@ -43,6 +57,8 @@ export interface Problem {
   text: string;
   help: string;
   alert: string;
+  /** When it was first seen. */
+  since?: number;
 }
 
 /** The queue of a plugin in `GET /status`. */
