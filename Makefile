@@ -36,11 +36,15 @@ FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-covera
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_BIN = fuzz/target/$(HOST)/release
 
+# `make build PAGE=no`: a program without the page, which takes no Node.js.
+PAGE ?= yes
+PAGE_TARGET = $(if $(filter no,$(PAGE)),no-page,page)
+
 # Where `make install` puts the program: below DESTDIR/PREFIX.
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help run build dist install deb notices docs test check bench soak envoy-load kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy otlp statsd aio-kong schemathesis emmylua deploy-tools
+.PHONY: help run page no-page page-check build dist install deb notices docs test check bench soak envoy-load kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy otlp statsd browser aio-kong schemathesis emmylua deploy-tools
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,10 +52,29 @@ help: ## Show this list.
 run: build ## Build, start the service with its quickstart, send transactions, show the messages.
 	@exec examples/quickstart/run.sh "$(BIN)"
 
-build: rust run-tools ## Build the program (PROFILE=release or dev).
+page: web/dist/index.html ## Build the page that the program serves, which the next build embeds.
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	@.ci/tools node npm
+	cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# Cargo does not see that a folder has appeared: build.rs, which embeds it, is touched.
+web/dist/index.html: web/node_modules/.package-lock.json web/index.html web/components.js web/vite.config.ts web/svelte.config.js $(shell find web/src web/public -type f)
+	cd web && npm run --silent build
+	@touch build.rs
+
+no-page:
+	rm -rf web/dist
+
+# The types of the page and its formatting.
+page-check: web/node_modules/.package-lock.json
+	cd web && npm run --silent check
+
+build: rust run-tools $(PAGE_TARGET) ## Build the program (PROFILE=release or dev; PAGE=no without the page).
 	cargo build --locked --profile $(PROFILE) --bin logphase
 
-dist: rust run-tools ## Build the program for packages: link-time optimised, stripped, with separate debug information.
+dist: rust run-tools $(PAGE_TARGET) ## Build the program for packages: link-time optimised, stripped, with separate debug information.
 	cargo build --locked --profile dist --bin logphase
 
 install: dist ## Install the program with manual pages, completions and examples below PREFIX.
@@ -61,7 +84,7 @@ deb: dist ## Make a Debian package, with unit, user, data directory and logrotat
 	@.ci/tools dpkg-shlibdeps strip
 	packaging/deb/build "$(TARGET)/dist/logphase" "$(TARGET)/deb"
 
-notices: rust ## Write the licences of all libraries, and a bill of materials (CycloneDX), to target/.
+notices: rust $(PAGE_TARGET) ## Write the licences of all libraries, and a bill of materials (CycloneDX), to target/.
 	@mkdir -p "$(TARGET)"
 	packaging/components notices >"$(TARGET)/NOTICES.md"
 	packaging/components sbom >"$(TARGET)/logphase.cdx.json"
@@ -70,7 +93,7 @@ docs: ## Build the site of the documentation in target/book/html, and check its 
 	@.ci/tools pip
 	packaging/book/build "$$(.ci/python packaging/book/requirements.txt "$(TARGET)/mdbook")/bin/mdbook" "$(TARGET)/book"
 
-test: rust rust-components test-tools ## Run all checks and all tests, as CI does.
+test: rust rust-components test-tools page page-check ## Run all checks and all tests, as CI does.
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
@@ -135,8 +158,8 @@ rust-components:
 run-tools:
 	@.ci/tools g++ libssl curl jq
 
-test-tools: kafka envoy otlp statsd aio-kong schemathesis emmylua deploy-tools
-	@.ci/tools g++ libssl curl jq groff dpkg-shlibdeps strip apache2 caddy haproxy logger logrotate kcat mmdebstrap nginx openssl postgresql promtool rsyslogd rsyslog-openssl systemd-analyze tmux lua-cjson nginx-lua
+test-tools: kafka envoy otlp statsd browser aio-kong schemathesis emmylua deploy-tools
+	@.ci/tools g++ libssl curl jq groff dpkg-shlibdeps strip apache2 caddy chromium haproxy logger logrotate kcat mmdebstrap nginx openssl postgresql promtool rsyslogd rsyslog-openssl systemd-analyze tmux lua-cjson nginx-lua
 
 # Apache Kafka, for the tests and the benchmark. Maven downloads it once.
 kafka:
@@ -159,7 +182,12 @@ deploy-tools:
 # A StatsD server, for the tests. npm downloads it once.
 statsd:
 	@.ci/tools node npm
-	@.ci/statsd "$(TARGET)/statsd" >/dev/null
+	@.ci/npm tests/statsd "$(TARGET)/statsd" >/dev/null
+
+# What drives a browser, for the tests of the page. npm downloads it once; the browser is Debian's Chromium.
+browser:
+	@.ci/tools node npm chromium
+	@.ci/npm tests/page/browser "$(TARGET)/browser" >/dev/null
 
 # A checker of Lua, for the tests of the types of what snippets can call. cargo builds it once.
 emmylua: rust

@@ -18,9 +18,10 @@ fn script() -> &'static Path {
     SCRIPT.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let built = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in target");
-        let fetch = Command::new(root.join(".ci/statsd")).arg(built.join("statsd")).output().unwrap();
+        let mut fetch = Command::new(root.join(".ci/npm"));
+        let fetch = fetch.arg(root.join("tests/statsd")).arg(built.join("statsd")).output().unwrap();
         assert!(fetch.status.success(), "{}", String::from_utf8_lossy(&fetch.stderr));
-        String::from_utf8(fetch.stdout).unwrap().trim_end().into()
+        Path::new(String::from_utf8(fetch.stdout).unwrap().trim_end()).join("node_modules/statsd/stats.js")
     })
 }
 
