@@ -3,9 +3,17 @@
 # Runs without root, with a root file system that may be read-only, and keeps its queues in the volume /var/lib/logphase. Mount the
 # folder with your configuration at /etc/logphase; without one, messages go to standard output.
 
+FROM node:22-bookworm-slim AS page
+WORKDIR /web
+COPY web/package.json web/package-lock.json ./
+RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY web .
+RUN npm run build
+
 FROM rust:1-bookworm AS build
 WORKDIR /src
 COPY . .
+COPY --from=page /web/dist web/dist
 RUN cargo build --locked --profile dist --bin logphase \
     && mkdir /doc \
     && packaging/components notices > /doc/NOTICES.md \

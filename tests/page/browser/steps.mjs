@@ -35,6 +35,11 @@ export function transaction(uri, status = 200) {
   };
 }
 
+/** The messages in the list; the filter's choices are options, too. */
+export function messages(page, name = /./) {
+  return page.getByRole("listbox").getByRole("option", { name });
+}
+
 /** Sends transactions until the page shows what they lead to. */
 export async function sendUntil(facts, make, locator) {
   for (let number = 0; number < 200; number += 1) {

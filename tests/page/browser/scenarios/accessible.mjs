@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { send, transaction, VIEWS } from "../steps.mjs";
+import { messages, send, transaction, VIEWS } from "../steps.mjs";
 
 /** Every view with something in it, at two sizes, in both themes. */
 export default async function ({ facts, open, openView, violations }) {
@@ -15,7 +15,7 @@ export default async function ({ facts, open, openView, violations }) {
         await openView(window, view);
         if (view === "now") await window.getByRole("group", { name: /The path/ }).getByRole("button").first().waitFor();
         if (view === "messages") {
-          const option = window.getByRole("option");
+          const option = messages(window);
           for (let number = 0; (await option.count()) === 0; number += 1) {
             assert.ok(number < 200, "no message comes");
             await send(facts, transaction(`/${number}`));

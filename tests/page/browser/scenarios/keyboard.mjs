@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { send, sendUntil, transaction } from "../steps.mjs";
+import { messages, send, sendUntil, transaction } from "../steps.mjs";
 
 /** Everything by keys: no click in this scenario. */
 export default async function ({ facts, open }) {
@@ -39,7 +39,7 @@ export default async function ({ facts, open }) {
   await tabTo(/^Messages$/, "Shift+Tab");
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { level: 1, name: "Messages" }).waitFor();
-  await sendUntil(facts, (number) => transaction(`/${number}`), page.getByRole("option"));
+  await sendUntil(facts, (number) => transaction(`/${number}`), messages(page));
   await tabTo(/^Messages, the newest first$/);
   await page.keyboard.press("ArrowDown");
   await page.getByRole("region", { name: "The selected message" }).waitFor();

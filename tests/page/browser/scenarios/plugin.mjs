@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { receiver, sendUntil, transaction, type } from "../steps.mjs";
+import { messages, receiver, sendUntil, transaction, type } from "../steps.mjs";
 
 /** There is a service and a route, and no plugin. */
 export default async function ({ facts, open, openView }) {
@@ -35,7 +35,7 @@ export default async function ({ facts, open, openView }) {
 
     // The next message has what the form says.
     await openView(page, "messages");
-    const option = page.getByRole("option", { name: /made-here/ });
+    const option = messages(page, /made-here/);
     await sendUntil(facts, (number) => transaction(`/new/${number}`), option);
     await option.first().click();
     await page.locator("ins", { hasText: '"team": "from the form"' }).waitFor();
