@@ -135,12 +135,14 @@ export interface History {
   left_out?: number;
 }
 
-/** Which snippet (or redaction) changed which member. */
+/** Which snippet, by its field, or which rule of redaction changed which member. */
 export interface Change {
   by: string;
+  /** Of a redaction: `header authorization`. */
+  rule?: string;
   plugin: string;
   path: string;
-  mode: "set" | "add" | "replace";
+  mode: string;
 }
 
 export interface TapLine {
@@ -180,6 +182,7 @@ export interface PlayedPlugin {
   after: unknown;
   not_sent: string | null;
   sent: string[] | null;
+  /** `line` is the one in the configuration. */
   errors: { field: string; message: string; line: number | null }[];
   changes: Change[];
   micros: number;
@@ -193,13 +196,13 @@ export interface Played {
     skipped_plugins?: { name: string; id: string; why: string }[];
   }[];
   log: string[];
-  stopped: null | "time" | "memory";
+  stopped: null | "time" | "memory" | "output" | "transactions";
 }
 
 export interface PlaygroundStart {
   configuration: string;
   transactions: { label: string; text: string }[];
-  examples: { name: string; configuration: string; transaction: string }[];
+  examples: { name: string; configuration: string; transaction: string; settings?: string | null }[];
 }
 
 /** A name that snippets may use. */
@@ -252,7 +255,10 @@ export interface KongError {
 }
 
 export interface Plan {
-  difference: { path: string; before: unknown; after: unknown }[];
+  difference: { kind: string; id: string; path: string; before: unknown; after: unknown }[];
+  /** With those that are left out. */
+  difference_total?: number;
+  entities?: { change: "create" | "update" | "delete"; kind: string; id: string; name: string | null }[];
   routes: { id: string; name: string | null }[];
   routes_total?: number;
   plugins_before: number;

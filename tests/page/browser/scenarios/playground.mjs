@@ -36,7 +36,8 @@ export default async function ({ facts, open, openView }) {
 
   // An error while it runs is at the message, with its line; the message is there all the same.
   await type(page, "Configuration", configuration("return name.of.nothing"));
-  await messages.getByText(/line 2/).waitFor();
+  await messages.getByRole("button", { name: "line 9" }).click();
+  await page.locator(".cm-lint-marker-warning").waitFor();
 
   // Names are completed, with their signatures.
   await type(page, "Configuration", configuration("return kong.request.get_metho"));
