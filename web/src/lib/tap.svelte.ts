@@ -14,10 +14,8 @@ export interface Filter {
   rate: string;
 }
 
-/** What a row of the list shows. The message itself stays text until somebody looks at it. */
-export interface Tapped {
-  key: number;
-  line: string;
+/** What a row of the list shows. */
+export interface Summary {
   at: number;
   plugin: string;
   method: string;
@@ -27,6 +25,21 @@ export interface Tapped {
   consumer: string;
   latency: string;
   note: string;
+}
+
+/** A message stays text until a row shows it: most go by without. */
+export class Tapped {
+  private known: Summary | null = null;
+
+  constructor(
+    readonly key: number,
+    readonly line: string,
+  ) {}
+
+  get summary(): Summary {
+    this.known ??= summarize(JSON.parse(this.line) as Json);
+    return this.known;
+  }
 }
 
 export const MOST_MESSAGES = 500;
@@ -107,10 +120,8 @@ export class Tap {
   }
 
   private take(line: string): void {
-    const entry = parse(line);
-    const skipped = at(entry, "skipped");
-    if (typeof skipped === "number") this.pendingSkipped += skipped;
-    else this.pending.push(summary(this.next++, line, entry));
+    if (line.startsWith('{"skipped":')) this.pendingSkipped += Number(text(at(parse(line), "skipped")));
+    else this.pending.push(new Tapped(this.next++, line));
     // A hidden page draws no frames.
     if (this.pending.length > MOST_MESSAGES) this.pending.shift();
     if (this.frame === 0) this.frame = requestAnimationFrame(() => this.draw());
@@ -128,7 +139,7 @@ export class Tap {
   }
 }
 
-function summary(key: number, line: string, entry: Json): Tapped {
+function summarize(entry: Json): Summary {
   const after = at(entry, "after");
   const message = after === undefined ? at(entry, "before") : after;
   const instance = text(at(entry, "instance_name"));
@@ -136,8 +147,6 @@ function summary(key: number, line: string, entry: Json): Tapped {
   const notSent = text(at(entry, "not_sent"));
   const latency = text(at(message, "latencies", "request"));
   return {
-    key,
-    line,
     at: Number(text(at(entry, "at"))),
     plugin: instance || text(at(entry, "plugin")),
     method: text(at(message, "request", "method")),
