@@ -75,8 +75,8 @@ const ROW = 54;
 const GAP = 12;
 
 /** The layout for `width` units of which 14 are the size of the text. */
-export function layout(width: number, inputs: number, plugins: number): Layout {
-  return width < 780 ? vertical(width, inputs, plugins) : horizontal(width, inputs, plugins);
+export function layout(width: number, inputs: number, shown: Step[]): Layout {
+  return width < 780 ? vertical(width, inputs, shown) : horizontal(width, inputs, shown.length);
 }
 
 function horizontal(width: number, inputs: number, plugins: number): Layout {
@@ -109,7 +109,7 @@ function horizontal(width: number, inputs: number, plugins: number): Layout {
   };
 }
 
-function vertical(width: number, inputs: number, plugins: number): Layout {
+function vertical(width: number, inputs: number, shown: Step[]): Layout {
   const indent = 18;
   const inner = width - indent - 2;
   let y = 2;
@@ -121,11 +121,15 @@ function vertical(width: number, inputs: number, plugins: number): Layout {
   const inputBoxes = Array.from({ length: inputs }, () => next(ROW, 8, 2, width - 4));
   y += 16;
   const logPhase = next(64, 20, 2, width - 4);
-  const rows = Array.from({ length: plugins }, () => ({
-    plugin: next(ROW, 0, indent, inner),
-    queue: next(ROW, 0, indent, inner),
-    sink: next(ROW, 16, indent, inner),
-  }));
+  const rows = shown.map((step) => {
+    const emits = step.plugin.sink !== null;
+    const plugin = next(ROW, emits ? 0 : 16, indent, inner);
+    return {
+      plugin,
+      queue: emits ? next(ROW, 0, indent, inner) : plugin,
+      sink: emits ? next(ROW, 16, indent, inner) : plugin,
+    };
+  });
   return { vertical: true, width, height: y, inputs: inputBoxes, logPhase, plugins: rows };
 }
 
