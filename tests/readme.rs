@@ -93,9 +93,9 @@ impl Checkout {
         symlink(env!("CARGO_BIN_EXE_logphase"), programs.join("logphase")).expect("a link can be made");
         symlink(root().join("examples"), folder.path().join("examples")).expect("a link can be made");
         let free = |_| TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let listeners: Vec<_> = (0..4).map(free).collect();
+        let listeners: Vec<_> = (0..5).map(free).collect();
         let port = |listener: &TcpListener| listener.local_addr().expect("it is bound").port();
-        let ports = ["9080", "9081", "9082", "8011"].into_iter().zip(listeners.iter().map(port)).collect();
+        let ports = ["9080", "9081", "9082", "8011", "8002"].into_iter().zip(listeners.iter().map(port)).collect();
         Self { folder, ports }
     }
 
@@ -175,7 +175,9 @@ struct Demonstration {
 impl Demonstration {
     fn start(checkout: &Checkout) -> Self {
         let mut command = checkout.command("examples/quickstart/run.sh");
-        command.env("LOGPHASE_HTTP_LISTEN", checkout.real("127.0.0.1:9080")).stdout(Stdio::piped());
+        command.env("LOGPHASE_HTTP_LISTEN", checkout.real("127.0.0.1:9080"))
+            .env("LOGPHASE_PAGE_LISTEN", checkout.real("127.0.0.1:8002"))
+            .stdout(Stdio::piped());
         let mut child = command.spawn().expect("the script can be run");
         let output = BufReader::new(child.stdout.take().expect("it is piped"));
         Self { child, output }

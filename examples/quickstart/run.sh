@@ -6,6 +6,7 @@
 #
 # LOGPHASE_DATA_DIR    directory for the messages; default .data
 # LOGPHASE_HTTP_LISTEN address to listen on; default 127.0.0.1:9080
+# LOGPHASE_PAGE_LISTEN address of the page; default 127.0.0.1:8002, if it is free
 # RUN_FOR              seconds to keep the service running; default until Ctrl-C
 set -eu
 
@@ -50,13 +51,20 @@ await() {
     done
 }
 
+answers_at() { curl -s -o /dev/null --max-time 2 "$1"; }
 lines() { if [ -f "$messages" ]; then wc -l <"$messages"; else echo 0; fi; }
-answers() { curl -s -o /dev/null --max-time 2 "http://$address/"; }
+answers() { answers_at "http://$address/"; }
 delivered() { [ "$(lines)" -ge "$((before + shown))" ]; }
 
 if answers; then
     fail "another process already listens on $address; stop it, or set LOGPHASE_HTTP_LISTEN to another HOST:PORT"
 fi
+# Kong Manager has the same port.
+page=${LOGPHASE_PAGE_LISTEN-127.0.0.1:8002}
+if [ -n "$page" ] && answers_at "http://$page/"; then
+    page=""
+fi
+export LOGPHASE_PAGE_LISTEN="$page"
 mkdir -p "$data"
 before=$(lines)
 
@@ -93,6 +101,10 @@ cat <<END
     tail -n 1 $messages
 
 END
+# A program that was built without the page answers 503.
+if [ -n "$page" ] && curl -s -f -o /dev/null --max-time 2 "http://$page/"; then
+    printf -- '--- The page, with the messages, a playground and more: http://%s/\n\n' "$page"
+fi
 
 if [ -z "${RUN_FOR:-}" ]; then
     echo "Ctrl-C ends it."
