@@ -25,6 +25,12 @@ async function open({ width = 1280, height = 900, colorScheme = "light", reduced
   const context = await browser.newContext({ viewport: { width, height }, colorScheme, reducedMotion, acceptDownloads: true });
   context.setDefaultTimeout(TIMEOUT_MS);
   const page = await context.newPage();
+  // The browser's own message does not say where.
+  await page.addInitScript(() =>
+    addEventListener("securitypolicyviolation", (event) =>
+      console.error(`policy: ${event.violatedDirective} ${event.blockedURI} at ${event.sourceFile}:${event.lineNumber}:${event.columnNumber}`),
+    ),
+  );
   page.on("console", (message) => {
     if (message.type() === "error") complaints.push(`console: ${message.text()}`);
   });

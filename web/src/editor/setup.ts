@@ -16,6 +16,7 @@ import {
 } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 import { complete, help, isLuaInYaml, lua } from "./lua";
+import { typeOverSelection } from "./typing";
 import { yamlWithLua } from "./yaml";
 
 export type Language = "lua" | "yaml" | "json";
@@ -73,6 +74,7 @@ function language(of: Language): Extension {
 
 export function setup(of: Language, label: string, readOnly: boolean): Extension {
   return [
+    typeOverSelection,
     lineNumbers(),
     highlightActiveLineGutter(),
     history(),

@@ -11,6 +11,7 @@ export default async function ({ facts, open, openView }) {
 
   // A filter that fits nothing that has been sent before.
   await page.getByLabel("Status").fill("404");
+  await page.getByText("No message yet.").waitFor();
   const chosen = list.getByRole("option", { name: /\/found/ });
   await sendUntil(facts, () => transaction("/found", 404), chosen);
   await send(facts, transaction("/other", 200));

@@ -15,6 +15,9 @@ plugins:
 
 export default async function ({ facts, open, openView }) {
   const page = await open();
+  // The names are the page's own business here: a service has hundreds.
+  const names = [{ name: "kong.request.get_method", kind: "function", signature: "(): string", doc: "The method." }];
+  await page.route("**/api/lua", (route) => route.fulfill({ json: names }));
   await openView(page, "playground");
   // What it begins with is the service's own configuration.
   await page.getByRole("textbox", { name: "Configuration" }).getByText("file-log").waitFor();
@@ -45,8 +48,8 @@ export default async function ({ facts, open, openView }) {
   for (let line = 1; line < 9; line += 1) await page.keyboard.press("ArrowDown");
   await page.keyboard.press("End");
   await page.keyboard.press("Control+Space");
-  await page.getByRole("option", { name: /kong\.request\.get_method/ }).waitFor();
-  await page.keyboard.press("Enter");
+  await page.getByRole("option", { name: /kong\.request\.get_method.*\(\): string/ }).click();
+  await page.locator(".lua-help", { hasText: "kong.request.get_method(): string" }).waitFor();
   await messages.locator("ins", { hasText: '"team": "GET"' }).waitFor();
 
   const saved = page.waitForEvent("download");
