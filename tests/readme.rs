@@ -175,7 +175,8 @@ struct Demonstration {
 impl Demonstration {
     fn start(checkout: &Checkout) -> Self {
         let mut command = checkout.command("examples/quickstart/run.sh");
-        command.env("LOGPHASE_HTTP_LISTEN", checkout.real("127.0.0.1:9080"))
+        command
+            .env("LOGPHASE_HTTP_LISTEN", checkout.real("127.0.0.1:9080"))
             .env("LOGPHASE_PAGE_LISTEN", checkout.real("127.0.0.1:8002"))
             .stdout(Stdio::piped());
         let mut child = command.spawn().expect("the script can be run");

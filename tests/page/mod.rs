@@ -1,6 +1,7 @@
 //! The page's server side, as a browser uses it.
 
 mod access;
+mod browser;
 mod figures;
 mod messages;
 

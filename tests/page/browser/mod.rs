@@ -114,9 +114,9 @@ fn playground_shows_errors_and_messages() {
 /// after a replay the receiver has them, and none is left.
 #[test]
 fn dead_letters_are_replayed() {
-    let page = Page::with_plugins(|_, receiver| {
-        json!([{"name": "http-log", "config": {"http_endpoint": format!("http://127.0.0.1:{receiver}/")}}])
-    });
+    let page = Page::with_plugins(
+        |_, receiver| json!([{"name": "http-log", "config": {"http_endpoint": format!("http://127.0.0.1:{receiver}/")}}]),
+    );
     page.browse("dead_letters");
     let left = page.service.home.queues().into_iter().filter(|queue| queue["messages"] != 0).count();
     assert_eq!(left, 0);
@@ -135,9 +135,8 @@ fn plugin_is_made_by_a_form() {
 /// buttons that write; the token is in no storage, address or cookie.
 #[test]
 fn login_decides_what_one_may_do() {
-    let tokens = |home: Home| {
-        home.set("LOGPHASE_ADMIN_TOKEN", TOKEN).set("LOGPHASE_ADMIN_READ_ONLY_TOKEN", READ_ONLY_TOKEN)
-    };
+    let tokens =
+        |home: Home| home.set("LOGPHASE_ADMIN_TOKEN", TOKEN).set("LOGPHASE_ADMIN_READ_ONLY_TOKEN", READ_ONLY_TOKEN);
     Page::with_database(tokens, one_plugin).browse("login");
 }
 

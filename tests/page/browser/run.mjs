@@ -64,7 +64,10 @@ try {
   console.log("done");
 } catch (error) {
   const pages = browser.contexts().flatMap((context) => context.pages());
-  for (const page of pages) console.log(`--- ${page.url()}\n${await page.locator("body").innerText().catch(String)}`);
+  for (const page of pages) {
+    const editors = await page.locator(".cm-content").allInnerTexts().catch(String);
+    console.log(`--- ${page.url()}\n${await page.locator("body").innerText().catch(String)}\n--- editors: ${editors}`);
+  }
   console.log(`${complaints.join("\n")}\n${error.stack ?? error}`);
   process.exitCode = 1;
 } finally {

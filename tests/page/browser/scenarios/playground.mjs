@@ -44,8 +44,8 @@ export default async function ({ facts, open, openView }) {
 
   // Names are completed, with their signatures.
   await type(page, "Configuration", configuration("return kong.request.get_metho"));
-  await page.keyboard.press("Control+Home");
-  for (let line = 1; line < 9; line += 1) await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Control+End");
+  await page.keyboard.press("ArrowUp");
   await page.keyboard.press("End");
   await page.keyboard.press("Control+Space");
   await page.getByRole("option", { name: /kong\.request\.get_method.*\(\): string/ }).click();
