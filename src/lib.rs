@@ -24,6 +24,7 @@ mod connections;
 pub mod declarative;
 pub mod decode;
 pub mod delivery;
+pub mod dry_run;
 pub mod entity;
 pub mod forwarder;
 pub mod input;

@@ -8,7 +8,6 @@ mod check_input;
 mod check_names;
 mod config;
 mod control;
-mod dry_run;
 mod explain;
 mod format;
 mod forwarder;
@@ -25,7 +24,6 @@ mod tap;
 mod test;
 mod top;
 mod try_command;
-mod why;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -35,6 +33,7 @@ use clap::{CommandFactory, Parser};
 use logphase_config::diagnostic::{Diagnostic, Format, codes, render_all};
 use logphase_io::printable;
 
+use crate::dry_run::Unable;
 use crate::log;
 
 use arguments::{Arguments, Command};
@@ -103,6 +102,20 @@ fn run_command(command: Command) -> Exit {
             Exit::Done
         }
         Command::Man(arguments) => man::run(&arguments),
+    }
+}
+
+/// Says why nothing can be run.
+fn unable(error: &Unable) -> Exit {
+    match error {
+        Unable::Clock(_) => {
+            complain(&format!("error: {error}\n"));
+            Exit::Unavailable
+        }
+        Unable::Snippets(_) => {
+            complain(&format!("error: {error}\n"));
+            Exit::Configuration
+        }
     }
 }
 

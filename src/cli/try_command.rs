@@ -8,12 +8,12 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::arguments::Try;
-use super::dry_run::{self, DryRun, Found, Outcome};
-use super::why::{self, Absent};
-use super::{Exit, asks, complain, given, pretty, say, show};
+use super::{Exit, asks, complain, given, pretty, say, show, unable};
 use crate::decode::mapping::{Mapping, Report};
+use crate::dry_run::why::{self, Absent};
+use crate::dry_run::{self, DryRun, Found, Outcome, Ran};
 use crate::entity::{Configuration, Field};
-use crate::phase::{Program, Step};
+use crate::phase::Program;
 use crate::service::{ConfigFiles, Prepared};
 use crate::settings::Settings;
 use crate::sink::Sink;
@@ -21,7 +21,6 @@ use logphase_config::diagnostic::{Place, SourceFile, any_error};
 use logphase_config::document::SnippetSource;
 use logphase_io::printable;
 use logphase_script::ScriptError;
-use logphase_script::message::BodyError;
 use logphase_script::needs::Need;
 use logphase_script::transaction::Transaction;
 
@@ -111,7 +110,7 @@ fn execute(
 ) -> Exit {
     let mut dry_run = match DryRun::new(program) {
         Ok(dry_run) => dry_run,
-        Err(exit) => return exit,
+        Err(error) => return unable(&error),
     };
     let mut exit = Exit::Done;
     let count = transactions.len();
@@ -120,7 +119,7 @@ fn execute(
         let mapped = mapping.map(|mapping| (mapping.name(), transaction.bytes().clone()));
         missing.retain(|need| !need.is_in(&transaction));
         let fits = show_as.absent.map(|absent| (dry_run.explain(&transaction), absent));
-        let (found, outcomes) = dry_run.run(transaction);
+        let Ran { found, outcomes, .. } = dry_run.run(transaction);
         if outcomes.iter().any(|outcome| !outcome.errors.is_empty() || outcome.refused.is_some()) {
             exit = Exit::Incomplete;
         }
@@ -188,7 +187,7 @@ fn say_json(program: &Program, mapped: Mapped<'_>, outcomes: &[Outcome], show_as
         out.extend_from_slice(b"}\n");
     }
     for outcome in outcomes {
-        let Outcome { step, message, errors, refused } = outcome;
+        let Outcome { step, message, errors, refused, .. } = outcome;
         let step = &program.steps[*step];
         let failed =
             |(part, error): &(usize, ScriptError)| json!({"field": step.parts[*part].name(), "message": error.message});
@@ -226,17 +225,6 @@ fn say_report(mapping: &Mapping, json: bool) {
         if !names.is_empty() {
             complain(&format!("note: mapping `{}`: {what}: {}\n", mapping.name(), list(names)));
         }
-    }
-}
-
-/// What happened with the functions of a plugin that emits nothing.
-fn sends_nothing(step: &Step) -> String {
-    let elsewhere = format!("its functions for {} run in Kong", step.in_kong.join(", "));
-    match (step.parts.is_empty(), step.in_kong.is_empty()) {
-        (true, true) => "it has no function\n".to_owned(),
-        (true, false) => format!("nothing runs here: {elsewhere}\n"),
-        (false, true) => "ran; it sends nothing itself\n".to_owned(),
-        (false, false) => format!("ran; it sends nothing itself, and {elsewhere}\n"),
     }
 }
 
@@ -282,21 +270,15 @@ fn say_pretty(
         out.extend_from_slice(&[b"no plugin applies", hint, b"\n"].concat());
     }
     for outcome in outcomes {
-        let Outcome { step, message, errors, refused } = outcome;
+        let Outcome { step, message, errors, .. } = outcome;
         let step = &program.steps[*step];
         out.extend_from_slice(format!("\n## {}\n", printable::line(&step.label)).as_bytes());
         match message {
             Some(message) => out.extend_from_slice(pretty::printable_pretty(message).as_bytes()),
-            None if refused.is_some() => {
-                let error = refused.as_ref().map_or_else(String::new, BodyError::to_string);
-                out.extend_from_slice(
-                    format!("no message: {}, and on_body_error is drop\n", printable::line(&error)).as_bytes(),
-                );
+            None => {
+                let why = dry_run::not_sent(step, outcome).unwrap_or_default();
+                out.extend_from_slice(format!("{}\n", printable::line(&why)).as_bytes());
             }
-            None if step.definition.emits => {
-                out.extend_from_slice(b"no message: a snippet failed and on_error is drop\n")
-            }
-            None => out.extend_from_slice(sends_nothing(step).as_bytes()),
         }
         if let Some(sent) = show_as.sent(outcome) {
             out.extend_from_slice(sent_as(&sent).as_bytes());

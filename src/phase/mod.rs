@@ -2,6 +2,7 @@
 
 mod asks;
 mod breaker;
+mod changes;
 mod fit;
 mod full;
 mod heartbeat;
@@ -24,6 +25,7 @@ mod worker;
 
 pub use asks::{Ask, Asker, Asks, WINDOW};
 pub use breaker::{Breaker, Suspension};
+pub use changes::{Change, ChangedBy, Changes};
 pub use fit::{Fit, Unlogged};
 pub use heartbeat::Heartbeat;
 pub(crate) use identity::mask as protocol_mask;

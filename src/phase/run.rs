@@ -16,9 +16,9 @@ use super::program::{Compiled, Program, Step};
 use super::worker::WorkerStats;
 use crate::router::{Destination, RouteFinder};
 use logphase_queue::metric::Cell;
-use logphase_script::message::{BodyError, Message, Snapshot};
+use logphase_script::message::{BodyError, Message, Redacted, Snapshot};
 use logphase_script::transaction::Transaction;
-use logphase_script::{FieldResult, Phase, ScriptError, Stop, Vm};
+use logphase_script::{AppliedEdit, FieldResult, Phase, ScriptError, Stop, Vm};
 
 /// A field or function of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,19 @@ pub trait Observer {
     fn dropped(&mut self, step: usize);
     /// A logging plugin emits nothing, because a body does not match its content type.
     fn refused(&mut self, step: usize, error: &BodyError);
+
+    /// Whether [`Self::edited`] and [`Self::ran`] are to be called: nothing is noted otherwise.
+    fn looks(&self) -> bool {
+        false
+    }
+    /// A part has changed the message: its edits in their order, and how many more there were.
+    fn edited(&mut self, _: Part, _: Vec<AppliedEdit>, _: usize) {}
+    /// The parts of a step have run, and the step has used this much CPU time for the transaction, in microseconds.
+    fn ran(&mut self, _: usize, _: u64) {}
+    /// As [`Self::message`]; the last argument says which values were redacted, as many as it is asked for at most.
+    fn message_with(&mut self, step: usize, message: Bytes, _: &dyn Fn(usize) -> Vec<Redacted>) {
+        self.message(step, message);
+    }
 }
 
 /// A VM with the snippets of a program, and a planner. Each worker has one.
@@ -66,6 +79,8 @@ pub struct Runner {
     phase: Phase,
     /// The CPU time that each step has used in earlier phases of the transaction, in microseconds; empty if none is replayed.
     used: Vec<u64>,
+    /// Whether somebody looks at what snippets change.
+    noting: bool,
 }
 
 impl Runner {
@@ -90,6 +105,7 @@ impl Runner {
             replays: false,
             phase: Phase::Log,
             used: Vec::new(),
+            noting: false,
         })
     }
 
@@ -182,6 +198,8 @@ impl Runner {
             self.make_room(plan);
         }
         self.vm.begin(Message::new(transaction, program.style()));
+        self.noting = observer.looks();
+        self.vm.note_edits(self.noting);
         self.used.clear();
         if !self.replays || self.replay(&program, plan, size, observer) {
             self.log(&program, plan, size, observer);
@@ -239,7 +257,11 @@ impl Runner {
                     }
                 });
                 match encoded.expect("there is a message between begin and end") {
-                    Ok(bytes) => observer.message(step, bytes),
+                    Ok(bytes) => {
+                        let vm = &self.vm;
+                        let redacted = |most| vm.with_message(|message| message.redactions(shape, most));
+                        observer.message_with(step, bytes, &|most| redacted(most).unwrap_or_default());
+                    }
                     Err(error) => observer.refused(step, &error),
                 }
             }
@@ -285,6 +307,11 @@ impl Runner {
             }
             if self.phase != Phase::Log {
                 self.after_replayed(step, breaker);
+            }
+            if self.noting {
+                let (edits, left_out) = self.vm.take_edits();
+                observer.edited(Part { step, part }, edits, left_out);
+                observer.ran(step, self.vm.plugin_time());
             }
             let transition = match result.as_ref().map_err(|error| error.stop) {
                 Err(Some(budget)) => breaker.record_stop(budget, &self.program.suspension, size),
@@ -424,6 +451,7 @@ impl Runner {
         self.recreate_vm();
         if let Some(message) = message {
             self.vm.begin(message);
+            self.vm.note_edits(self.noting);
             self.vm.enter_phase(self.phase);
         }
     }

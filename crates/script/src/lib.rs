@@ -25,7 +25,7 @@ mod vm;
 
 pub use compile::{Bytecode, CompileError, Difference, SourceLimits, compile, differences};
 pub use environment::modules;
-pub use host::{CountLimits, Dialect, Limits, Options, Phase, Profile, ValueLimits, names};
+pub use host::{AppliedEdit, CountLimits, Dialect, Limits, Options, Phase, Profile, ValueLimits, names};
 pub use runtime::{Busy, Clock, ScriptError, Stop, lua_number};
 pub use source::numeral::parse as parse_lua_number;
 pub use vm::{FieldResult, SnippetId, Vm};

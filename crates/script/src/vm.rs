@@ -10,7 +10,7 @@ use crate::compile::Bytecode;
 use crate::environment::Environment;
 use crate::host::json::ValueError;
 use crate::host::words::kong_words;
-use crate::host::{LogRateLimit, Options, Phase, State};
+use crate::host::{AppliedEdit, LogRateLimit, Options, Phase, State};
 use crate::message::{KeyPath, Message, Mode};
 use crate::needs::Names;
 use crate::runtime::{
@@ -204,6 +204,17 @@ impl Vm {
     /// transaction, each name once.
     pub fn take_no_effect(&self) -> Vec<Rc<str>> {
         self.state.take_no_effect()
+    }
+
+    /// Whether the edits of snippets that run next are noted, for [`Self::take_edits`].
+    pub fn note_edits(&self, note: bool) {
+        self.state.attribution.turn(note);
+    }
+
+    /// The edits that have changed the message since the last call, in their order, and how many more there were than are kept. Those
+    /// of a snippet that failed are not among them.
+    pub fn take_edits(&self) -> (Vec<AppliedEdit>, usize) {
+        self.state.attribution.take()
     }
 
     /// Sets the identifier of the current plugin, for `kong.plugin.get_id`.

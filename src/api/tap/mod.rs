@@ -14,8 +14,8 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
 use super::router::{Call, Reply, Routes, json_reply};
@@ -25,8 +25,8 @@ use crate::phase::{Condition, MessageOutcome, Sample, Source, Step, Subscription
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
 
 /// The route of a tap. Query: `plugin` (a name, an instance name or an id; default all), `rate` (messages per second;
-/// default all), `sides` (`before`, `after` or `both`; default `after`), `text` (which a message must have somewhere) and any
-/// number of `where` (`KEY=VALUE`, see [`Condition::parse`]).
+/// default all), `sides` (`before`, `after` or `both`; default `after`), `changes` (`true`: which snippet changed what), `text`
+/// (which a message must have somewhere) and any number of `where` (`KEY=VALUE`, see [`Condition::parse`]).
 pub fn routes(taps: &Arc<Taps>) -> Routes {
     let taps = taps.clone();
     Routes::new().get("/tap", move |call| {
@@ -40,6 +40,8 @@ pub fn routes(taps: &Arc<Taps>) -> Routes {
 struct Versions {
     before: bool,
     after: bool,
+    /// Whether it is said which snippet changed what.
+    changes: bool,
 }
 
 fn tap(taps: &Arc<Taps>, call: &Call) -> Reply {
@@ -51,10 +53,11 @@ fn tap(taps: &Arc<Taps>, call: &Call) -> Reply {
             return json_reply(StatusCode::BAD_REQUEST, &json!({"message": message}));
         }
     };
+    let changes = call.query("changes").as_deref() == Some("true");
     let versions = match call.query("sides").as_deref() {
-        None | Some("after") => Versions { before: false, after: true },
-        Some("before") => Versions { before: true, after: false },
-        Some("both") => Versions { before: true, after: true },
+        None | Some("after") => Versions { before: false, after: true, changes },
+        Some("before") => Versions { before: true, after: false, changes },
+        Some("both") => Versions { before: true, after: true, changes },
         Some(_) => {
             let message = "`sides` is `before`, `after` or `both`";
             return json_reply(StatusCode::BAD_REQUEST, &json!({"message": message}));
@@ -66,7 +69,7 @@ fn tap(taps: &Arc<Taps>, call: &Call) -> Reply {
         return json_reply(StatusCode::BAD_REQUEST, &json!({"message": message}));
     };
     let (plugin, text) = (call.query("plugin"), call.query("text").as_deref().and_then(Text::new));
-    match taps.subscribe(&TapFilter { plugin, rate, before: versions.before, conditions, text }) {
+    match taps.subscribe(&TapFilter { plugin, rate, before: versions.before, changes, conditions, text }) {
         Ok(subscription) => stream(subscription, versions),
         Err(error) => json_reply(StatusCode::TOO_MANY_REQUESTS, &json!({"message": error.to_string()})),
     }
@@ -120,6 +123,9 @@ struct Line<'a> {
     /// The fields whose Lua failed. The error is only in the log: it may quote values that are in no message.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     failed: Vec<String>,
+    /// Which snippet or rule of redaction changed what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<Vec<Value>>,
 }
 
 fn describe(sample: &Sample, versions: Versions) -> Vec<u8> {
@@ -142,6 +148,7 @@ fn describe(sample: &Sample, versions: Versions) -> Vec<u8> {
         after: sent.filter(|_| versions.after).and_then(|sent| shown(sent, &sample.source)),
         not_sent,
         failed: sample.step().map_or_else(Vec::new, failed),
+        changes: versions.changes.then(|| sample.changes_as_json()),
     };
     let mut line = serde_json::to_vec(&line).unwrap_or_default();
     line.push(b'\n');

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::super::dry_run;
 use super::honest;
 use super::log_capture::{LogCapture, LogStats};
 use super::script::Run;
 use crate::confinement::ThreadFilter;
+use crate::dry_run;
 use crate::entity::{Configuration, EarlierFunction, Field, Plugin};
 use crate::phase::{Observer, Part, Program, Runner};
 use crate::plugin::DEFAULT_LOGGER;

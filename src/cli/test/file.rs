@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use super::expectation::{self, Expect, NOT_EMPTY};
 use super::pattern::merge;
-use crate::cli::dry_run;
 use crate::declarative;
+use crate::dry_run;
 use crate::entity::{Configuration, Field as LuaField};
 use crate::phase::Program;
 use crate::service::read_configuration;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::expectation::Expectation;
 use super::file::Test;
 use super::pattern::{self, Difference, Extent, compare};
-use crate::cli::dry_run::{self, Outcome};
+use crate::dry_run::{self, Outcome};
 use crate::phase::{Program, Step};
 use logphase_config::diagnostic::Diagnostic;
 

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::arguments::Test as Arguments;
-use super::dry_run::DryRun;
-use super::{Exit, complain, say, show as show_diagnostics};
+use super::{Exit, complain, say, show as show_diagnostics, unable};
+use crate::dry_run::DryRun;
 use file::{Suite, Test};
 pub(super) use json_schema::json_schema;
 use judge::{Failure, PluginResult, judge};
@@ -132,7 +132,7 @@ fn refuse(diagnostics: &[Diagnostic]) -> Exit {
 
 /// Runs the tests whose names contain `filter`, each in a new VM.
 fn run_suite(suite: &Suite, filter: Option<&str>) -> Result<Results, Exit> {
-    let mut dry_run = DryRun::new(&suite.program)?;
+    let mut dry_run = DryRun::new(&suite.program).map_err(|error| unable(&error))?;
     let chosen = suite.tests.iter().enumerate();
     let chosen = chosen.filter(|(_, test)| filter.is_none_or(|filter| test.name.contains(filter)));
     Ok(chosen.map(|(at, test)| (at, judge(test, &execute(suite, test, &mut dry_run)))).collect())
@@ -140,13 +140,13 @@ fn run_suite(suite: &Suite, filter: Option<&str>) -> Result<Results, Exit> {
 
 fn execute<'a>(suite: &'a Suite, test: &Test, dry_run: &mut DryRun) -> Vec<PluginResult<'a>> {
     dry_run.reset_vm();
-    let (_, outcomes) = dry_run.run(test.transaction.clone());
+    let outcomes = dry_run.run(test.transaction.clone()).outcomes;
     outcomes.iter().map(|outcome| PluginResult::new(&suite.program, outcome)).collect()
 }
 
 /// Rewrites the `expect` of the `failing` tests in the file. Returns those that pass afterwards.
 fn bless(path: &Path, suite: &Suite, failing: &[usize]) -> Result<Vec<usize>, Exit> {
-    let mut dry_run = DryRun::new(&suite.program)?;
+    let mut dry_run = DryRun::new(&suite.program).map_err(|error| unable(&error))?;
     let mut text = suite.source.text.clone();
     let mut blessed = Vec::new();
     // From the last test to the first, so that the positions of earlier tests stay valid.
@@ -186,7 +186,9 @@ fn bless(path: &Path, suite: &Suite, failing: &[usize]) -> Result<Vec<usize>, Ex
 /// Checks that no passing test fails with the new `text`: tests can share an `expect` through an anchor.
 fn check_passing_tests(path: &Path, suite: &Suite, text: &str, failing: &[usize]) -> Result<(), Exit> {
     for (at, test) in suite.tests.iter().enumerate().filter(|(at, _)| !failing.contains(at)) {
-        let passed = judge(test, &execute(suite, test, &mut DryRun::new(&suite.program)?)).is_empty();
+        let passed =
+            judge(test, &execute(suite, test, &mut DryRun::new(&suite.program).map_err(|error| unable(&error))?))
+                .is_empty();
         if passed && !passes(path, text, at) {
             let name = &suite.source.name;
             complain(&format!("error: {name} is not blessed: `{}` passes now, but would fail afterwards\n", test.name));

@@ -10,14 +10,16 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::changes::{Change, Changes};
 use super::program::{Program, Step};
 use super::run::{Observer, Part};
 use crate::mesh::Destination;
-use logphase_script::ScriptError;
-use logphase_script::message::{BodyError, Message};
+use logphase_script::message::{BodyError, Message, Redacted};
 use logphase_script::transaction::Transaction;
+use logphase_script::{AppliedEdit, ScriptError};
 
 pub use condition::Condition;
 pub use text::Text;
@@ -41,6 +43,8 @@ pub struct Sample {
     pub outcome: MessageOutcome,
     /// The parts of the step that failed.
     pub failed: Vec<usize>,
+    /// What snippets and redaction have changed; empty if the subscriber does not want it.
+    pub changes: Vec<Change>,
 }
 
 /// Whose a sample is.
@@ -99,9 +103,18 @@ impl Sample {
         }
     }
 
+    /// What snippets and redaction have changed, as taps show it.
+    pub fn changes_as_json(&self) -> Vec<Value> {
+        match &self.source {
+            Source::Plugin { program, .. } => self.changes.iter().map(|change| change.to_json(program)).collect(),
+            Source::Lines(_) => Vec::new(),
+        }
+    }
+
     fn size(&self) -> usize {
         let sent = if let MessageOutcome::Sent(bytes) = &self.outcome { bytes.len() } else { 0 };
-        self.before.as_ref().map_or(0, Bytes::len) + sent
+        let changes: usize = self.changes.iter().map(|change| size_of::<Change>() + change.path.len()).sum();
+        self.before.as_ref().map_or(0, Bytes::len) + sent + changes
     }
 }
 
@@ -125,6 +138,8 @@ pub struct TapFilter {
     pub rate: Option<f64>,
     /// Whether samples have the message without edits, too.
     pub before: bool,
+    /// Whether samples say which snippet changed what.
+    pub changes: bool,
     /// Only messages that are sent and meet all of these conditions.
     pub conditions: Vec<Condition>,
     /// Only messages that are sent and have this text somewhere.
@@ -156,6 +171,7 @@ impl Taps {
             plugin: filter.plugin.clone(),
             rate: filter.rate.map(RateLimit::new),
             before: filter.before,
+            changes: filter.changes,
             conditions: filter.conditions.clone(),
             text: filter.text.clone(),
             samples,
@@ -228,6 +244,7 @@ pub(super) struct Subscriber {
     plugin: Option<String>,
     rate: Option<RateLimit>,
     before: bool,
+    changes: bool,
     conditions: Vec<Condition>,
     text: Option<Text>,
     samples: mpsc::Sender<Arc<Sample>>,
@@ -265,7 +282,13 @@ pub(super) fn offer_line(subscribers: &[Arc<Subscriber>], output: &LineOutput, l
         let wanted = subscriber.wants((&output.plugin, &output.id, output.instance.as_deref()), &outcome);
         if wanted && subscriber.rate.as_ref().is_none_or(RateLimit::admits) {
             let source = || Source::Lines(output.clone());
-            let make = || Sample { source: source(), before: None, outcome: outcome.clone(), failed: Vec::new() };
+            let make = || Sample {
+                source: source(),
+                before: None,
+                outcome: outcome.clone(),
+                failed: Vec::new(),
+                changes: Vec::new(),
+            };
             subscriber.offer(sample.get_or_insert_with(|| Arc::new(make())).clone());
         }
     }
@@ -309,6 +332,7 @@ pub(super) struct TappedObserver<'a, O> {
     program: Arc<Program>,
     transaction: Transaction,
     failed: Vec<Part>,
+    changes: Changes,
     inner: &'a mut O,
 }
 
@@ -319,18 +343,28 @@ impl<'a, O> TappedObserver<'a, O> {
         transaction: Transaction,
         inner: &'a mut O,
     ) -> Self {
-        Self { subscribers, program, transaction, failed: Vec::new(), inner }
+        Self { subscribers, program, transaction, failed: Vec::new(), changes: Changes::default(), inner }
     }
 
-    fn offer(&self, step: usize, outcome: &MessageOutcome) {
-        // Subscribers share one sample without and one with `before`. Each is created when it is first needed.
-        let mut samples: [Option<Arc<Sample>>; 2] = [None, None];
+    /// `redacted` says what was redacted; see [`Observer::message_with`].
+    fn offer(&mut self, step: usize, outcome: &MessageOutcome, redacted: &dyn Fn(usize) -> Vec<Redacted>) {
+        // Subscribers who want the same share a sample. Each is created when it is first needed.
+        let mut samples: [Option<Arc<Sample>>; 4] = Default::default();
         for subscriber in self.subscribers {
             let wanted = subscriber.wants(names(&self.program.steps[step]), outcome);
             if wanted && subscriber.rate.as_ref().is_none_or(RateLimit::admits) {
-                let sample = &mut samples[usize::from(subscriber.before)];
-                let make = || Arc::new(self.sample(step, outcome.clone(), subscriber.before));
-                subscriber.offer(sample.get_or_insert_with(make).clone());
+                let at = usize::from(subscriber.before) + 2 * usize::from(subscriber.changes);
+                let sample = match &samples[at] {
+                    Some(sample) => sample.clone(),
+                    None => {
+                        let mut sample = self.sample(step, outcome.clone(), subscriber.before);
+                        if subscriber.changes && matches!(outcome, MessageOutcome::Sent(_)) {
+                            sample.changes = self.changes.of_message(step, redacted);
+                        }
+                        samples[at].insert(Arc::new(sample)).clone()
+                    }
+                };
+                subscriber.offer(sample);
             }
         }
     }
@@ -342,14 +376,27 @@ impl<'a, O> TappedObserver<'a, O> {
         });
         let failed = self.failed.iter().filter(|part| part.step == step).map(|part| part.part).collect();
         let source = Source::Plugin { program: self.program.clone(), step };
-        Sample { source, before: before.flatten(), outcome, failed }
+        Sample { source, before: before.flatten(), outcome, failed, changes: Vec::new() }
     }
 }
 
 impl<O: Observer> Observer for TappedObserver<'_, O> {
     fn message(&mut self, step: usize, message: Bytes) {
-        self.offer(step, &MessageOutcome::Sent(message.clone()));
+        self.message_with(step, message, &|_| Vec::new());
+    }
+
+    fn message_with(&mut self, step: usize, message: Bytes, redacted: &dyn Fn(usize) -> Vec<Redacted>) {
+        self.offer(step, &MessageOutcome::Sent(message.clone()), redacted);
+        self.changes.after_message(&self.program, step);
         self.inner.message(step, message);
+    }
+
+    fn looks(&self) -> bool {
+        self.subscribers.iter().any(|subscriber| subscriber.changes)
+    }
+
+    fn edited(&mut self, part: Part, edits: Vec<AppliedEdit>, _: usize) {
+        self.changes.edited(part, edits);
     }
 
     fn failed(&mut self, part: Part, error: &ScriptError) {
@@ -358,12 +405,12 @@ impl<O: Observer> Observer for TappedObserver<'_, O> {
     }
 
     fn dropped(&mut self, step: usize) {
-        self.offer(step, &MessageOutcome::Dropped);
+        self.offer(step, &MessageOutcome::Dropped, &|_| Vec::new());
         self.inner.dropped(step);
     }
 
     fn refused(&mut self, step: usize, error: &BodyError) {
-        self.offer(step, &MessageOutcome::Refused);
+        self.offer(step, &MessageOutcome::Refused, &|_| Vec::new());
         self.inner.refused(step, error);
     }
 }

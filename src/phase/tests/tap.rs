@@ -94,3 +94,61 @@ async fn subscribers_are_bounded() {
         assert_eq!(seen(&*last.next().await).2.len(), 1_000_008);
     }
 }
+
+const CHANGING: &str = r#"
+_format_version: "3.0"
+plugins:
+- name: pre-function
+  config: {log: ["kong.log.set_serialize_value('by.function', 1)"]}
+- name: http-log
+  config:
+    http_endpoint: http://h
+    custom_fields_by_lua: {first: return 1, n: "return 2, {mode = 'add'}", u: "kong.log.set_serialize_value('lost', 1) error('x')"}
+    redact: [{key: by.function, action: remove}, {key: nothing}]
+- name: opentelemetry
+  config: {access_logs: {endpoint: "http://h/v1/logs", custom_attributes_by_lua: {own: return 1}}}
+- name: file-log
+  config: {path: /tmp/x, custom_fields_by_lua: {"last.one": return nil, "request": return nil}}
+"#;
+
+/// Scenario: functions, fields, attributes and redaction of several plugins, a field that has no effect, one that fails, and a subscriber
+/// who wants to know what changed, beside one who does not.
+/// Guarantees: each message says what changed it and which plugin's part did: all edits before it, its own, and its own redaction; attributes
+/// are those of their own plugin alone. Whoever does not ask is told nothing, and the messages are the same.
+#[tokio::test]
+async fn changes_have_an_author() {
+    let queues = [(); 4].map(|()| Fake::new(100));
+    let bench = bench(generation(CHANGING, &patient(), &queues.each_ref()), 1);
+    let taps = bench.workers.taps().clone();
+    let offer = || bench.intake.offer(vec![transaction(&json!({"n": 1, "request": {}}))]);
+    offer().await.expect("accepted");
+    let without: Vec<_> = queues.iter().map(|queue| queue.take()).collect();
+    let mut all = taps.subscribe(&TapFilter { changes: true, ..TapFilter::default() }).expect("room");
+    let mut plain = taps.subscribe(&filter(None, false)).expect("room");
+    offer().await.expect("accepted");
+    assert_eq!(queues.iter().map(|queue| queue.take()).collect::<Vec<_>>(), without);
+    let mut shown = Vec::new();
+    for _ in 0..3 {
+        let sample = all.next().await;
+        let Source::Plugin { program, .. } = &sample.source else { panic!("a plugin's") };
+        let name = |id: &Value| program.steps.iter().find(|step| *id == step.id).expect("a step").definition.name;
+        let line = |change: &Value| {
+            let text = |member: &str| change[member].as_str().unwrap_or("-").to_owned();
+            format!("{} {} {} {}", name(&change["plugin"]), text("by"), text("mode"), text("path"))
+        };
+        let changes: Vec<_> = sample.changes_as_json().iter().map(line).collect();
+        shown.push((sample.step().expect("a plugin").definition.name, changes));
+        assert_eq!(plain.next().await.changes, []);
+    }
+    let function = "pre-function log[0] set by.function".to_owned();
+    let field = "http-log first set first".to_owned();
+    let of = |name: &str| shown.iter().find(|(other, _)| *other == name).expect(name).1.clone();
+    assert_eq!(of("http-log"), [function.clone(), field.clone(), "http-log redaction remove by.function".to_owned()]);
+    assert_eq!(
+        of("file-log"),
+        [function.clone(), field.clone(), "file-log request set request".to_owned()],
+        "no attribute, and no edit without an effect"
+    );
+    let own = of("opentelemetry");
+    assert!(own.contains(&"opentelemetry own set own".to_owned()), "{own:?}");
+}

@@ -2,6 +2,7 @@
 //! conversions between Lua values, JSON and text. The folders that use it do not import each other.
 
 pub(crate) mod arguments;
+mod attribution;
 pub(crate) mod base64;
 mod cache;
 pub(crate) mod changes;
@@ -24,6 +25,7 @@ pub(crate) mod time;
 pub(crate) mod uri;
 pub(crate) mod words;
 
+pub use attribution::AppliedEdit;
 pub(crate) use module::{Loader, Module, index, lazy, make_lazy, out_of_reach, wrong_phase};
 pub use options::{CountLimits, Limits, Options, ValueLimits};
 pub use phase::Phase;

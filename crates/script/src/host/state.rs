@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use mlua::{Lua, Table, Value as Lv};
 
+use super::attribution::Attribution;
 use super::cache::Cache;
 use super::changes::Changes;
 use super::edits::RecordedEdits;
@@ -65,6 +66,8 @@ pub(crate) struct State {
     pub(crate) ctx_metatable: RefCell<Option<Table>>,
     /// For `ngx.ctx.serialize_values`.
     pub(crate) recorded_edits: RecordedEdits,
+    /// For whoever looks at what snippets do.
+    pub(crate) attribution: Attribution,
     /// What snippets have changed in the request of this transaction.
     pub(crate) changes: RefCell<Changes>,
     /// The loaded snippets' texts and names, and the number of the running one.
@@ -114,6 +117,7 @@ impl State {
             cache: Cache::default(),
             ctx_metatable: RefCell::new(None),
             recorded_edits: RecordedEdits::default(),
+            attribution: Attribution::default(),
             changes: RefCell::default(),
             sources: RefCell::new(Vec::new()),
             running: Cell::new(0),
@@ -266,7 +270,11 @@ impl State {
                     format!("all values that the plugin has set for one message are larger than {limit} bytes");
                 return Err(ValueError::TooLarge(message));
             }
-            message.edit(path, json, mode).map_err(|error| ValueError::Invalid(error.to_string()))
+            message.edit(path, json, mode).map_err(|error| ValueError::Invalid(error.to_string()))?;
+            if message.changed_by_last_edit() {
+                self.attribution.note(path, mode);
+            }
+            Ok(())
         });
         if let (Some(json), Some(Ok(()))) = (recorded, &edited) {
             self.recorded_edits.push(path.text(), json, mode);
@@ -296,6 +304,7 @@ impl State {
     /// Takes back the edits of the last snippet, which has failed.
     pub(crate) fn undo_edits(&self) {
         self.recorded_edits.undo();
+        self.attribution.take();
         if let Some(before) = self.before_edits.borrow_mut().take() {
             self.with_message(|message| message.undo(before));
         }

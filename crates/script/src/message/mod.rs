@@ -18,7 +18,7 @@ pub use edit::{EditError, Mode};
 pub use include::Include;
 pub use key_path::{KeyPath, Part};
 pub use media_range::MediaRange;
-pub use redact::{NO_KEY, RedactAction, RedactRule, compile_pattern};
+pub use redact::{NO_KEY, RedactAction, RedactRule, Redacted, compile_pattern};
 pub use shape::{Shape, ShapeError, ShapeOptions};
 pub use style::Style;
 pub use tree::{Message, Snapshot};

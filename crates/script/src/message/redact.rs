@@ -4,6 +4,7 @@ mod action;
 mod cookie;
 mod query;
 mod rule;
+mod trace;
 mod walk;
 
 use regex::Regex;
@@ -14,6 +15,7 @@ use super::key_path::KeyPath;
 use super::{Message, ShapeError, ShapeOptions};
 use action::{Action, HashKey};
 pub use rule::{RedactAction, RedactRule, compile_pattern};
+pub use trace::Redacted;
 use walk::Walk;
 
 /// The rules of one plugin, in the order in which they are applied.
@@ -64,21 +66,24 @@ impl Redaction {
 
     /// Applies the rules in order. Each sees the result of those before it.
     pub(super) fn apply(&self, message: &mut Message) {
-        let (encoder, root) = message.split();
-        for Rule { target, action } in &self.rules {
-            let walk = Walk { encoder: &encoder, action };
-            match target {
-                Target::Header(name) => walk.header(root, name),
-                Target::Query(name) => walk.query(root, name),
-                Target::Cookie(name) => walk.cookie(root, name),
-                Target::Key(path) => walk.key(root, path.parts()),
-                Target::Pattern(regex) => walk.pattern(root, regex),
-            }
-        }
+        self.rules.iter().for_each(|rule| rule.apply(message));
     }
 }
 
 impl Rule {
+    fn apply(&self, message: &mut Message) {
+        let Self { target, action } = self;
+        let (encoder, root) = message.split();
+        let walk = Walk { encoder: &encoder, action };
+        match target {
+            Target::Header(name) => walk.header(root, name),
+            Target::Query(name) => walk.query(root, name),
+            Target::Cookie(name) => walk.cookie(root, name),
+            Target::Key(path) => walk.key(root, path.parts()),
+            Target::Pattern(regex) => walk.pattern(root, regex),
+        }
+    }
+
     /// Compiles a rule. An error names the invalid field and the reason.
     fn of(rule: &RedactRule, options: ShapeOptions<'_>) -> Result<Self, (&'static str, String)> {
         let action = match (rule.action, options.hash_key) {

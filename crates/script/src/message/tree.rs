@@ -72,6 +72,8 @@ pub struct Message {
     pub(super) style: Style,
     /// The number of edits, which tells whether an encoding is still valid.
     version: u64,
+    /// Whether the last edit changed anything.
+    last_changed: bool,
 }
 
 impl Message {
@@ -98,6 +100,7 @@ impl Message {
             added_bytes: 0,
             style,
             version: 0,
+            last_changed: false,
         };
         if message.transaction.traits().repeated_headers {
             message.leave_out_forgotten_headers();
@@ -129,6 +132,11 @@ impl Message {
     /// Changes with every edit.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Whether the last edit changed anything: its mode may have kept it from that.
+    pub(crate) fn changed_by_last_edit(&self) -> bool {
+        self.last_changed
     }
 
     /// The placeholders for parts of the transaction.
@@ -203,10 +211,20 @@ impl Message {
         }
         let Self { transaction, root, placeholders, style, version, .. } = self;
         let (bytes, removes) = (transaction.bytes().as_ref(), value.is_none());
-        let walk = Walk { bytes, placeholders, path, mode, removes, style: *style, added: Cell::new(0) };
+        let walk = Walk {
+            bytes,
+            placeholders,
+            path,
+            mode,
+            removes,
+            style: *style,
+            added: Cell::new(0),
+            changed: Cell::new(false),
+        };
         walk.check(root)?;
         *version += 1;
         walk.go(root, value)?;
+        self.last_changed = walk.changed.get();
         self.added_bytes = self.added_bytes.saturating_add_signed(walk.added.get());
         self.deferred.extend(deferred);
         self.deferred_bytes = deferred_bytes;
@@ -350,14 +368,18 @@ struct Walk<'a> {
     style: Style,
     /// Bytes that the edit adds, or removes if negative.
     added: Cell<isize>,
+    /// Whether the edit changed anything.
+    changed: Cell<bool>,
 }
 
 impl Walk<'_> {
     fn count_added(&self, bytes: usize) {
+        self.changed.set(true);
         self.added.set(self.added.get().saturating_add_unsigned(bytes));
     }
 
     fn count_removed(&self, bytes: usize) {
+        self.changed.set(true);
         self.added.set(self.added.get().saturating_sub_unsigned(bytes));
     }
 

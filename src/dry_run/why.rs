@@ -1,4 +1,4 @@
-//! The part of `logphase try` that says why a plugin does not run for a transaction.
+//! Why a plugin does not run for a transaction.
 
 use serde_json::{Value, json};
 
@@ -7,16 +7,18 @@ use crate::phase::{Fit, Program, Unlogged};
 use logphase_io::printable;
 
 /// A plugin that runs for no transaction.
-pub(super) struct Absent {
+pub(crate) struct Absent {
     name: String,
+    id: Option<String>,
     instance_name: Option<String>,
     reason: String,
 }
 
 /// The plugins of `configuration` that run for no transaction.
-pub(super) fn absent(configuration: &Configuration) -> Vec<Absent> {
+pub(crate) fn absent(configuration: &Configuration) -> Vec<Absent> {
     let disabled = configuration.plugins.iter().filter(|plugin| !plugin.enabled).map(|plugin| Absent {
         name: plugin.definition.name.to_owned(),
+        id: Some(plugin.id.clone()),
         instance_name: plugin.instance_name.clone(),
         reason: "`enabled` is false".to_owned(),
     });
@@ -28,7 +30,7 @@ pub(super) fn absent(configuration: &Configuration) -> Vec<Absent> {
             WhyNotRun::LeftToKong(_) => "it asks for nothing that is sent from here",
             WhyNotRun::Unknown(_) => "it is not a plugin of Kong",
         };
-        Absent { name: plugin.name.clone(), instance_name: None, reason: format!("{why} ({})", plugin.scope) }
+        Absent { name: plugin.name.clone(), id: None, instance_name: None, reason: format!("{why} ({})", plugin.scope) }
     });
     disabled.chain(others).collect()
 }
@@ -57,22 +59,40 @@ fn reason(program: &Program, fit: &Fit) -> Option<String> {
     })
 }
 
-/// Each plugin with the reason, if it does not run.
-fn all<'a>(
-    program: &'a Program,
-    fits: &'a [Fit],
-    absent: &'a [Absent],
-) -> impl Iterator<Item = (&'a str, Option<&'a str>, Option<String>)> {
+/// Each plugin, and why it does not run.
+pub(crate) fn all<'a>(program: &'a Program, fits: &'a [Fit], absent: &'a [Absent]) -> impl Iterator<Item = Reason<'a>> {
     let steps = program.steps.iter().zip(fits);
-    let present = steps.map(|(step, fit)| (step.definition.name, step.instance_name.as_deref(), reason(program, fit)));
-    let absent = absent.iter();
-    present.chain(absent.map(|plugin| (&*plugin.name, plugin.instance_name.as_deref(), Some(plugin.reason.clone()))))
+    let present = steps.map(|(step, fit)| Reason {
+        name: step.definition.name,
+        id: Some(&step.id),
+        instance: step.instance_name.as_deref(),
+        why_not: reason(program, fit),
+    });
+    let absent = absent.iter().map(|plugin| Reason {
+        name: &plugin.name,
+        id: plugin.id.as_deref(),
+        instance: plugin.instance_name.as_deref(),
+        why_not: Some(plugin.reason.clone()),
+    });
+    present.chain(absent)
+}
+
+/// A plugin, and why it does not run.
+pub(crate) struct Reason<'a> {
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// Its id, if it has one.
+    pub(crate) id: Option<&'a str>,
+    /// Its instance name.
+    pub(crate) instance: Option<&'a str>,
+    /// `None` if it runs.
+    pub(crate) why_not: Option<String>,
 }
 
 /// A line for each plugin, and one if none logs the transaction.
-pub(super) fn text(program: &Program, fits: &[Fit], absent: &[Absent], unlogged: Option<Unlogged>) -> String {
+pub(crate) fn text(program: &Program, fits: &[Fit], absent: &[Absent], unlogged: Option<Unlogged>) -> String {
     let mut text = "\n## why\n".to_owned();
-    for (name, instance, reason) in all(program, fits, absent) {
+    for Reason { name, instance, why_not: reason, .. } in all(program, fits, absent) {
         let label = instance.map_or_else(|| name.to_owned(), |instance| format!("{name} ({instance})"));
         let reason = reason.map_or_else(|| "runs".to_owned(), |reason| format!("does not run: {reason}"));
         text.push_str(&printable::line(&format!("{label}: {reason}")));
@@ -85,9 +105,9 @@ pub(super) fn text(program: &Program, fits: &[Fit], absent: &[Absent], unlogged:
 }
 
 /// A line of JSON for each plugin that does not run.
-pub(super) fn lines(program: &Program, fits: &[Fit], absent: &[Absent]) -> String {
-    let line = |(name, instance, reason): (&str, Option<&str>, Option<String>)| {
-        let line: Value = json!({"plugin": name, "instance_name": instance, "reason": reason?});
+pub(crate) fn lines(program: &Program, fits: &[Fit], absent: &[Absent]) -> String {
+    let line = |Reason { name, instance, why_not, .. }: Reason<'_>| {
+        let line: Value = json!({"plugin": name, "instance_name": instance, "reason": why_not?});
         Some(format!("{line}\n"))
     };
     all(program, fits, absent).filter_map(line).collect()
