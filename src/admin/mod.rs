@@ -25,6 +25,7 @@ mod log_level;
 mod node;
 mod old;
 mod openapi;
+mod plan;
 mod read;
 mod route;
 mod schema;
@@ -50,7 +51,7 @@ pub(crate) use destination::{destination, destination_of};
 pub(crate) use drafts::KnownDrafts;
 pub(crate) use follow::Follower;
 pub(crate) use node::Node;
-pub(crate) use secrets::mask_field;
+pub(crate) use secrets::{MASK, mask_field};
 pub(crate) use server::Admin;
 pub(crate) use state::{Activation, Gateway, State, tables_of};
 pub(crate) use store::{Contents, EncryptionKey, Location, Row, Store, StoreError, Watch};
@@ -77,6 +78,11 @@ pub(crate) fn without_secrets(tables: &Tables) -> serde_json::Value {
 /// `value` as a document in YAML.
 pub(crate) fn to_yaml(value: &serde_json::Value) -> String {
     yaml::print(value)
+}
+
+/// The same, with texts of several lines as people write them.
+pub(crate) fn to_readable_yaml(value: &serde_json::Value) -> String {
+    yaml::print_readable(value)
 }
 
 /// The entities of the declarative `sources`, which are valid, to be added to [`Tables`].

@@ -19,6 +19,7 @@ use super::answer::{self, Call};
 use super::body::{self, Body, BodyError};
 use super::error::{ApiError, ApiResult};
 use super::node::{KONG_VERSION, Node};
+use super::plan;
 use super::route::Target;
 use super::state::State;
 use crate::api::{Client, Handler, Reply, Unread};
@@ -51,6 +52,14 @@ impl Admin {
         let inner = self.inner.clone();
         let answered = tokio::task::spawn_blocking(move || inner.answer(&head, Ok(body), |_| Ok(caller))).await;
         answered.unwrap_or_else(|panic| failure(&ApiError::unexpected(&panic.to_string())))
+    }
+
+    /// What the request `request`, `{"method", "path", "body"}`, of `caller` would do; see docs/page.md. Blocks.
+    ///
+    /// # Errors
+    /// It is no request that could be planned.
+    pub(crate) fn plan(&self, request: &[u8], caller: &Caller) -> Result<serde_json::Value, String> {
+        plan::plan(&self.inner.state, &self.inner.node, request, caller)
     }
 
     /// The entities.

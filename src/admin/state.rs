@@ -19,7 +19,7 @@ use super::secrets;
 use super::store::{self, Store, StoreError};
 use super::tables::{Change, Entity, Tables};
 use super::write::Writer;
-use super::writes::{NotMade, Writes};
+use super::writes::{self, NotMade, Writes};
 use crate::api::SharedDatabase;
 use crate::declarative;
 use crate::entity::Validated;
@@ -71,8 +71,16 @@ pub(crate) struct State {
     /// The database, if other nodes change it, too.
     shared: Option<Arc<SharedDatabase>>,
     refusals: Limiter,
+    /// Writes are only planned, for this state.
+    rehearsal: Option<Rehearsal>,
     /// Of the texts that [`Self::tables`] are read from: their number, and their hash.
     loaded: Mutex<(u64, String)>,
+}
+
+/// Writes that are planned and not made.
+struct Rehearsal {
+    of: Arc<State>,
+    steps: Mutex<Vec<(Change, Change)>>,
 }
 
 impl State {
@@ -88,19 +96,40 @@ impl State {
         let writes = Some(Writes::new(store, tables.clone()));
         let (tables, drafts) = (ArcSwap::from_pointee(tables), Mutex::new(drafts));
         let refusals = Limiter::new(Policy::ONE);
-        Self { gateway, tables, writes, drafts, shared, refusals, loaded: Mutex::default() }
+        Self { gateway, tables, writes, drafts, shared, refusals, rehearsal: None, loaded: Mutex::default() }
     }
 
     /// Entities of the declarative texts of `gateway`.
     pub(crate) fn of_texts(gateway: Arc<dyn Gateway>) -> Self {
         let tables = ArcSwap::from_pointee(Tables::new());
         let (drafts, refusals) = (Mutex::default(), Limiter::new(Policy::ONE));
-        Self { gateway, tables, writes: None, drafts, shared: None, refusals, loaded: Mutex::default() }
+        Self {
+            gateway,
+            tables,
+            writes: None,
+            drafts,
+            shared: None,
+            refusals,
+            rehearsal: None,
+            loaded: Mutex::default(),
+        }
     }
 
     /// Whether requests can change single entities.
     pub(crate) fn has_database(&self) -> bool {
-        self.writes.is_some()
+        self.writes.is_some() || self.rehearsal.as_ref().is_some_and(|rehearsal| rehearsal.of.has_database())
+    }
+
+    /// The same entities, in a state that plans writes and makes none.
+    pub(super) fn rehearsal(self: &Arc<Self>) -> Self {
+        let tables = ArcSwap::new(self.tables());
+        let rehearsal = Some(Rehearsal { of: self.clone(), steps: Mutex::default() });
+        Self { tables, rehearsal, ..Self::of_texts(self.gateway.clone()) }
+    }
+
+    /// The changes that were planned, each with what was there before.
+    pub(super) fn rehearsed(&self) -> Vec<(Change, Change)> {
+        self.rehearsal.as_ref().map(|rehearsal| rehearsal.steps.lock().clone()).unwrap_or_default()
     }
 
     /// Whether the database, if there is one, can be used.
@@ -158,20 +187,45 @@ impl State {
         read_only: impl FnOnce() -> ApiError,
         plan: impl Fn(&mut Writer<'_>, &Tables) -> ApiResult<T>,
     ) -> ApiResult<T> {
-        let Some(writes) = &self.writes else {
+        if !self.has_database() {
             let tables = self.tables();
             plan(&mut Writer::new(&tables, now(), names).without_constraints(), &tables)?;
             return Err(read_only());
-        };
+        }
         let plan = |tables: &Tables| {
             let mut writer = Writer::new(tables, now(), names);
             plan(&mut writer, tables).map(|result| (result, writer.into_changes()))
         };
+        if let Some(rehearsal) = &self.rehearsal {
+            let tables = self.tables.load();
+            let (result, changes) = plan(&tables)?;
+            rehearsal.of.check(&tables, &changes)?;
+            rehearsal.steps.lock().extend(writes::with_before(&tables, &changes));
+            return Ok(result);
+        }
+        let Some(writes) = &self.writes else { return Err(read_only()) };
         let make = |store: &mut Store, after: &Tables, changes: &[Change]| self.make(store, after, changes);
         let take_over = |after: &Tables, changes: &[Change], revision| self.take_over(after, changes, revision);
         let (result, made) = writes.write(&plan, &make, &take_over)?;
         made.iter().for_each(|(old, new)| audit(caller, old, new));
         Ok(result)
+    }
+
+    /// Checks the configuration that `changes` of `tables` lead to, as before they are made.
+    ///
+    /// # Errors
+    /// Of the check; or the database is away.
+    fn check(&self, tables: &Tables, changes: &[Change]) -> ApiResult<()> {
+        if let Some(why) = self.shared.as_ref().and_then(|shared| shared.why_away()) {
+            return Err(ApiError::unavailable(&why));
+        }
+        if changes.iter().any(|change| change.kind.matters_to_log_phase()) {
+            let mut after = tables.clone();
+            after.apply(changes);
+            let entities = self.drafts.lock().of(&after);
+            drop(self.gateway.prepare(entities).map_err(|found| ApiError::refused(&found))?);
+        }
+        Ok(())
     }
 
     /// Makes `changes`, which lead to the entities `after`.

@@ -234,7 +234,7 @@ impl Planning {
 }
 
 /// Each change with what was there before.
-fn with_before(tables: &Tables, changes: &[Change]) -> Vec<(Change, Change)> {
+pub(super) fn with_before(tables: &Tables, changes: &[Change]) -> Vec<(Change, Change)> {
     let pair = |change: &Change| {
         let before = tables.get(change.kind, &change.id).cloned();
         (Change { entity: before, ..change.clone() }, change.clone())
