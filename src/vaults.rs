@@ -22,8 +22,51 @@ pub(crate) fn open(configuration: &Configuration, settings: &Settings) -> Vault 
 pub(crate) fn resolve(configuration: &mut Configuration, settings: &Settings) -> Vec<Diagnostic> {
     let vault = open(configuration, settings);
     let referring = configuration.plugins.iter_mut().filter(|plugin| plugin.enabled && plugin.has_references);
-    referring.flat_map(|plugin| resolve_plugin(Arc::make_mut(plugin), &vault)).collect()
+    referring.flat_map(|plugin| resolve_plugin(Arc::make_mut(plugin), &|text, _| vault.resolve(text))).collect()
 }
+
+/// What stands for secrets where none is read: the first that a field accepts.
+const CONCEALED: &[&str] = &["concealed", "http://concealed.invalid/", "1"];
+
+/// Replaces the references in enabled plugins of `configuration` by texts that are no secrets, with a warning for each. Returns an error
+/// for each reference that [`resolve`] refuses whatever the environment has.
+pub(crate) fn conceal(configuration: &mut Configuration, settings: &Settings) -> Vec<Diagnostic> {
+    let vault = Vault::new(&settings.vault.env.allow, std::iter::empty(), configuration.vaults.clone());
+    let concealed = |text: &str, field: &Field| match vault.resolve(text) {
+        Err(error) if error.unset => {
+            let accepted = CONCEALED.iter().find(|text| field.accepts(&Value::from(**text)));
+            Ok((*accepted.unwrap_or(&CONCEALED[0])).to_owned())
+        }
+        resolved => resolved,
+    };
+    let mut found = Vec::new();
+    for plugin in configuration.plugins.iter_mut().filter(|plugin| plugin.enabled && plugin.has_references) {
+        let plugin = Arc::make_mut(plugin);
+        found.extend(resolve_plugin(plugin, &concealed));
+        let warning = |(path, reference): &(String, String)| {
+            let message = format!(
+                "`config.{path}` of plugin `{}` has another text in place of {reference}",
+                plugin.definition.name
+            );
+            let diagnostic =
+                Diagnostic::warning(codes::VAULT, message).at(plugin.origin(path)).path(format!("config.{path}"));
+            diagnostic.label("no secret is read here")
+        };
+        let refused = |path: &str| found.iter().any(|error| error.path.as_deref() == Some(&format!("config.{path}")));
+        let warnings: Vec<_> = plugin.references.iter().filter(|(path, _)| !refused(path)).map(warning).collect();
+        found.extend(warnings);
+        // Neither half of it is one.
+        let is_reference = |text: &String| CONCEALED.contains(&&**text);
+        plugin.certificate.take_if(|pem| is_reference(&pem.cert) || is_reference(&pem.key));
+    }
+    found
+}
+
+/// The value of a reference in a field.
+type Resolve<'a> = &'a dyn Fn(&str, &Field) -> Result<String, VaultError>;
+
+/// For a text outside of a plugin's `config`.
+const ANY_TEXT: Field = Field::string("");
 
 /// The references that snippets of `plugin` give to `kong.vault.get` as they are and that can have no value.
 pub(crate) fn refused_in_snippets(plugin: &Plugin, settings: &Settings, vault: &Vault) -> Vec<Diagnostic> {
@@ -67,11 +110,11 @@ enum Problem {
     Unfit,
 }
 
-fn resolve_plugin(plugin: &mut Plugin, vault: &Vault) -> Vec<Diagnostic> {
+fn resolve_plugin(plugin: &mut Plugin, resolve: Resolve<'_>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     if let Value::Object(_) = &plugin.config {
         let mut config = std::mem::take(&mut plugin.config);
-        visit_record(&mut config, plugin.definition.schema, "", vault, &mut found);
+        visit_record(&mut config, plugin.definition.schema, "", resolve, &mut found);
         plugin.config = config;
     }
     let name = plugin.definition.name;
@@ -84,7 +127,7 @@ fn resolve_plugin(plugin: &mut Plugin, vault: &Vault) -> Vec<Diagnostic> {
                 continue;
             }
             plugin.references.push((field.clone(), text.clone()));
-            match vault.resolve(text) {
+            match resolve(text, &ANY_TEXT) {
                 Ok(value) => *text = value,
                 Err(error) => {
                     let what = format!("the certificate of plugin `{name}`");
@@ -118,10 +161,10 @@ fn refusal(plugin: &Plugin, found: &Found) -> Option<Diagnostic> {
     Some(diagnostic.path(format!("config.{}", found.path)))
 }
 
-fn visit_record(value: &mut Value, record: &Record, path: &str, vault: &Vault, found: &mut Vec<Found>) {
+fn visit_record(value: &mut Value, record: &Record, path: &str, resolve: Resolve<'_>, found: &mut Vec<Found>) {
     for (name, value) in value.as_object_mut().into_iter().flatten() {
         if let Some(field) = record.field(name) {
-            visit(value, field, &join(path, name), vault, found);
+            visit(value, field, &join(path, name), resolve, found);
         }
     }
 }
@@ -131,11 +174,11 @@ fn join(path: &str, name: &str) -> String {
 }
 
 /// Resolves the references in the value of `field`. The depth is that of the schema, or of a document that was read.
-fn visit(value: &mut Value, field: &Field, path: &str, vault: &Vault, found: &mut Vec<Found>) {
+fn visit(value: &mut Value, field: &Field, path: &str, resolve: Resolve<'_>, found: &mut Vec<Found>) {
     match value {
         Value::String(text) if is_vault_reference(text) => {
             let reference = text.clone();
-            let problem = match vault.resolve(&reference) {
+            let problem = match resolve(&reference, field) {
                 _ if !field.referenceable => Some(Problem::NotAllowedHere),
                 Err(error) => Some(Problem::Unresolved(error)),
                 Ok(secret) => {
@@ -152,15 +195,15 @@ fn visit(value: &mut Value, field: &Field, path: &str, vault: &Vault, found: &mu
                 _ => field,
             };
             for (at, item) in items.iter_mut().enumerate() {
-                visit(item, element, &format!("{path}[{at}]"), vault, found);
+                visit(item, element, &format!("{path}[{at}]"), resolve, found);
             }
         }
         Value::Object(members) => match field.ty {
-            Type::Record(record) => visit_record(value, record, path, vault, found),
+            Type::Record(record) => visit_record(value, record, path, resolve, found),
             Type::Map(_, values) => {
-                members.iter_mut().for_each(|(name, value)| visit(value, values, &join(path, name), vault, found));
+                members.iter_mut().for_each(|(name, value)| visit(value, values, &join(path, name), resolve, found));
             }
-            _ => members.iter_mut().for_each(|(name, value)| visit(value, field, &join(path, name), vault, found)),
+            _ => members.iter_mut().for_each(|(name, value)| visit(value, field, &join(path, name), resolve, found)),
         },
         _ => {}
     }

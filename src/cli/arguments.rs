@@ -8,6 +8,7 @@ use super::explain::Explain;
 use super::format::Format;
 use super::health::Health;
 use super::man::Man;
+use super::playground::Playground;
 use super::queue::Queue;
 use super::schema::Schema;
 use super::show::Show;
@@ -67,6 +68,7 @@ pub(super) enum Command {
         shell: clap_complete::Shell,
     },
     Man(Man),
+    Playground(Playground),
 }
 
 /// Arguments of every command that reads a configuration.

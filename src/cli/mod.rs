@@ -14,6 +14,7 @@ mod forwarder;
 mod given;
 mod health;
 mod man;
+mod playground;
 mod pretty;
 mod queue;
 mod run;
@@ -102,6 +103,7 @@ fn run_command(command: Command) -> Exit {
             Exit::Done
         }
         Command::Man(arguments) => man::run(&arguments),
+        Command::Playground(arguments) => playground::run(&arguments),
     }
 }
 

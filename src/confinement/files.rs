@@ -38,21 +38,45 @@ const SYSTEM: &[&str] = &[
     "/usr/share/zoneinfo",
 ];
 
+/// Those of them with the loader of programs and libraries.
+const LIBRARIES: &[&str] = &["/lib", "/lib64", "/usr/lib"];
+
 /// The newest Landlock version that the rules below were written for.
 const RIGHTS: ABI = ABI::V5;
 
 /// Restricts the calling thread. Also returns the resolved paths that may be written.
 pub(super) fn confine(files: Files) -> (Enforcement, Vec<PathBuf>) {
     let writable: Vec<PathBuf> = files.write.iter().filter_map(|path| path.canonicalize().ok()).collect();
-    let enforcement = match restrict(&files.read, &writable) {
+    let enforcement = enforcement(restrict(&files.read, &writable));
+    (enforcement, writable)
+}
+
+/// Restricts the calling thread to what every process reads, and to running the program of this process, also if another one is at its path now.
+pub(super) fn confine_to_own_program() -> Enforcement {
+    let restrict = || {
+        let all = AccessFs::from_all(RIGHTS);
+        let reading = AccessFs::ReadFile | AccessFs::ReadDir;
+        let mut rules = Ruleset::default().handle_access(all)?.create()?;
+        for path in SYSTEM {
+            // The loader of programs and the libraries are run as well.
+            let access = if LIBRARIES.contains(path) { reading | AccessFs::Execute } else { reading };
+            rules = allow(rules, Path::new(path), access)?;
+        }
+        rules = allow(rules, Path::new("/dev/null"), AccessFs::WriteFile.into())?;
+        allow(rules, Path::new("/proc/self/exe"), AccessFs::ReadFile | AccessFs::Execute)?.restrict_self()
+    };
+    enforcement(restrict())
+}
+
+fn enforcement(restricted: Result<RestrictionStatus, RulesetError>) -> Enforcement {
+    match restricted {
         Ok(status) => match status.ruleset {
             RulesetStatus::FullyEnforced => Enforcement::Full,
             RulesetStatus::PartiallyEnforced => Enforcement::Partial,
             RulesetStatus::NotEnforced => Enforcement::Missing("this kernel has no Landlock".to_owned()),
         },
         Err(error) => Enforcement::Missing(error.to_string()),
-    };
-    (enforcement, writable)
+    }
 }
 
 fn restrict(read: &[PathBuf], writable: &[PathBuf]) -> Result<RestrictionStatus, RulesetError> {

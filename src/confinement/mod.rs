@@ -79,6 +79,15 @@ pub fn may_write(path: &Path) -> bool {
     writable.iter().any(|allowed| resolved.starts_with(allowed))
 }
 
+/// Restricts this thread, and all threads and processes that it starts later, to reading what [`confine_process`] lets every process read, and
+/// to running this program.
+pub fn confine_to_own_program() -> Enforcement {
+    #[cfg(target_os = "linux")]
+    return files::confine_to_own_program();
+    #[cfg(not(target_os = "linux"))]
+    Enforcement::Missing("this system has no Landlock".to_owned())
+}
+
 /// Refuses this thread, and all threads that it starts later, the system calls that no service needs. This cannot be undone.
 pub fn refuse_system_calls() -> Enforcement {
     #[cfg(target_os = "linux")]
@@ -143,6 +152,26 @@ impl ThreadFilter {
         Self {
             #[cfg(target_os = "linux")]
             program: threads::for_files().ok().map(std::sync::Arc::new),
+        }
+    }
+
+    /// The filter for a thread that only computes, in a process that does nothing else; it may ask for the name of the machine.
+    ///
+    /// # Errors
+    /// Why this system does not support it.
+    pub fn for_computing() -> Result<Self, String> {
+        #[cfg(target_os = "linux")]
+        return Ok(Self { program: Some(std::sync::Arc::new(threads::for_computing()?)) });
+        #[cfg(not(target_os = "linux"))]
+        Err("this system has no seccomp".to_owned())
+    }
+
+    /// The filter for a thread that waits for others, and writes what they have worked out to a file that is open. None where the system has
+    /// no seccomp.
+    pub fn for_output() -> Self {
+        Self {
+            #[cfg(target_os = "linux")]
+            program: threads::for_output().ok().map(std::sync::Arc::new),
         }
     }
 

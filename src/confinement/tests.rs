@@ -232,3 +232,45 @@ fn files_are_out_of_reach() {
     attacker.join().expect("no panic");
     assert!(std::fs::read("/etc/passwd").is_ok(), "this thread is free");
 }
+
+/// Scenario: threads of the playground, which compute and which write an answer, with calls of an attacker.
+/// Guarantees: neither opens a file or a socket, or starts anything; only the second writes.
+#[test]
+#[allow(unsafe_code, reason = "an attacker makes bare system calls")]
+fn the_playground_reaches_nothing() {
+    let computing = ThreadFilter::for_computing().expect("Linux has seccomp");
+    for (filter, writes) in [(computing, false), (ThreadFilter::for_output(), true)] {
+        let attack = move || {
+            assert_eq!(filter.apply(), Enforcement::Full);
+            let none = std::ptr::null::<libc::c_char>();
+            // SAFETY: every pointer is null or to a static string; the filter refuses the calls.
+            unsafe {
+                let path = c"/etc/passwd".as_ptr();
+                assert!(refused(libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path, libc::O_RDONLY)));
+                assert!(refused(libc::syscall(libc::SYS_newfstatat, libc::AT_FDCWD, path, none, 0)));
+                assert!(refused(libc::syscall(libc::SYS_readlinkat, libc::AT_FDCWD, path, none, 0)));
+                assert!(refused(libc::syscall(libc::SYS_socket, libc::AF_UNIX, libc::SOCK_STREAM, 0)));
+                assert!(refused(libc::syscall(libc::SYS_execve, c"/bin/true".as_ptr(), none, none)));
+                assert!(refused(libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0)));
+                assert!(refused(libc::syscall(libc::SYS_kill, 1, libc::SIGKILL)));
+                assert_eq!(refused(libc::syscall(libc::SYS_write, 2, path, 0)), !writes);
+            }
+        };
+        std::thread::spawn(attack).join().expect("no panic");
+    }
+}
+
+/// Scenario: a thread that may run its own program alone.
+/// Guarantees: it runs that, and nothing else; files that not every process reads are out of reach, and nothing can be written.
+#[test]
+fn only_its_own_program_is_run() {
+    let attacker = std::thread::spawn(|| {
+        let enforcement = confine_to_own_program();
+        assert!(matches!(enforcement, Enforcement::Full | Enforcement::Partial), "{enforcement}");
+        assert!(std::process::Command::new("/bin/true").status().is_err());
+        let own = std::process::Command::new("/proc/self/exe").args(["--list", "--exact", "none"]).output();
+        assert!(own.expect("it is run").status.success());
+        assert!(std::fs::read("/etc/passwd").is_err() && std::fs::write("/tmp/logphase-out-of-reach", "z").is_err());
+    });
+    attacker.join().expect("no panic");
+}

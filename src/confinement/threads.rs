@@ -117,6 +117,19 @@ pub(super) fn for_clock() -> Result<BpfProgram, String> {
     filter(SLEEPING, None)
 }
 
+/// Writing to a file that is open, and the end of the process, in addition.
+const OUTPUT: &[i64] = &[libc::SYS_exit_group, libc::SYS_fstat, libc::SYS_write];
+
+/// The filter of a thread that works something out for it.
+pub(super) fn for_computing() -> Result<BpfProgram, String> {
+    filter(&[libc::SYS_uname], None)
+}
+
+/// The filter of the thread that writes an answer.
+pub(super) fn for_output() -> Result<BpfProgram, String> {
+    filter(OUTPUT, None)
+}
+
 /// The filter of threads that write files.
 pub(super) fn for_files() -> Result<BpfProgram, String> {
     filter(&[SLEEPING, FILES].concat(), None)

@@ -1,8 +1,10 @@
 //! The log phase without inputs and sinks: for the commands `try`, `test` and `sandbox`, and for the page's playground.
 
+pub mod playground;
 pub mod why;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
@@ -66,7 +68,7 @@ pub(crate) struct Outcome {
     pub(crate) refused: Option<BodyError>,
     /// What snippets and redaction have changed in the message; see [`DryRun::noting`].
     pub(crate) changes: Vec<Change>,
-    /// CPU time of its snippets, in microseconds; see [`DryRun::noting`].
+    /// Time that its snippets took, in microseconds; see [`DryRun::noting`].
     pub(crate) micros: u64,
 }
 
@@ -177,8 +179,8 @@ impl Observer for OutcomeCollector {
         self.changes.edited(part, edits);
     }
 
-    fn ran(&mut self, step: usize, micros: u64) {
-        self.of(step).micros = micros;
+    fn ran(&mut self, step: usize, time: Duration) {
+        self.of(step).micros += u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     }
 
     fn message_with(&mut self, step: usize, message: Bytes, redacted: &dyn Fn(usize) -> Vec<Redacted>) {

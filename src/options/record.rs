@@ -13,7 +13,7 @@ pub(crate) use super::queue::seconds;
 ///
 /// Each row is the setting's documentation, which the list of variables and README.md show too, perhaps a mark, its name,
 /// its type, and a [`Field`] with all that the schema needs beside these. The marks are `@restart`, for a setting that a
-/// reload cannot change, and `@record`, for a record that contains such settings.
+/// reload cannot change, and `@record`, for a record that contains such settings. A member that is no setting can follow in `hidden`.
 macro_rules! settings_record {
     (
         $(#[$attribute:meta])*
@@ -23,6 +23,7 @@ macro_rules! settings_record {
                 $(#[serde($($serde:tt)+)])?
                 $(@$mark:ident)? $name:ident: $ty:ty = $field:expr;
             )*
+            $(hidden { $(#[doc = $hidden_doc:literal])+ $hidden:ident: $hidden_ty:ty })?
         }
     ) => {
         $(#[$attribute])*
@@ -33,6 +34,11 @@ macro_rules! settings_record {
                 $(#[serde($($serde)+)])?
                 pub $name: $ty,
             )*
+            $(
+                $(#[doc = $hidden_doc])+
+                #[serde(skip)]
+                pub $hidden: $hidden_ty,
+            )?
         }
 
         impl $record {

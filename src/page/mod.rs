@@ -10,6 +10,7 @@ mod headers;
 mod logins;
 mod lua;
 mod origin;
+pub(crate) mod playground;
 mod problems;
 mod routes;
 mod sessions;
@@ -26,10 +27,11 @@ use crate::admin::{Access, Admin, MAX_BODY};
 use crate::api::{self, Client, Handler, Reply, Routes, ServiceState, Unread, json_reply};
 use crate::connections::AllowedHosts;
 use crate::delivery::Delivery;
-use crate::phase::Taps;
+use crate::phase::{LastTransactions, Taps};
 use crate::settings::Settings;
 use events::Figures;
 use logins::Logins;
+use playground::Playground;
 use sessions::{Session, Sessions};
 
 /// The largest body of a request without a session, in bytes: a login.
@@ -53,8 +55,11 @@ pub(crate) struct ServiceParts {
     pub(crate) encrypted: bool,
     /// Whether the configuration was read from declarative files.
     pub(crate) of_files: bool,
+    /// The last transactions of its inputs.
+    pub(crate) last_transactions: Arc<LastTransactions>,
+    /// What runs what somebody tries; `None` if it could not be started.
+    pub(crate) playground: Option<Playground>,
     /// Reads the active settings.
-    #[allow(dead_code, reason = "the playground runs with them")]
     pub(crate) settings: Box<dyn Fn() -> Settings + Send + Sync>,
 }
 

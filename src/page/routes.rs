@@ -4,8 +4,8 @@ use bytes::Bytes;
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Uri};
 
-use super::{Page, Session, events, lua, message, tap};
-use crate::api::{Call, Reply};
+use super::{Page, Session, events, lua, message, playground, tap};
+use crate::api::{Call, Reply, json_reply};
 
 /// Messages of a queue in one answer, at most.
 const MAX_SHOWN: u64 = 100;
@@ -22,6 +22,10 @@ pub(super) async fn answer(page: &Page, session: Session, path: &str, head: Part
         ["history"] if reads => events::history(page, &head).await,
         ["lua"] if reads => lua::answer(),
         ["tap"] if reads => tap::answer(page, session, head).await,
+        ["playground"] if head.method == Method::POST => playground(page, &body, false).await,
+        ["playground", "test"] if head.method == Method::POST => playground(page, &body, true).await,
+        ["playground", "start"] if reads => start(page, session).await,
+        ["plan"] if head.method == Method::POST => plan(page, session, body).await,
         ["queues", ..] => queues(page, path, head, body).await,
         ["admin", ..] => admin(page, session, path, head, body).await,
         _ => message(StatusCode::NOT_FOUND, "Not found"),
@@ -31,6 +35,36 @@ pub(super) async fn answer(page: &Page, session: Session, path: &str, head: Part
 /// Whether a request can change something. The Admin API decides itself: some of its requests only check.
 fn may_write(method: &Method, segments: &[&str]) -> bool {
     !matches!(*method, Method::GET | Method::HEAD) && !matches!(segments, ["admin" | "playground" | "plan", ..])
+}
+
+/// What somebody tries.
+async fn playground(page: &Page, body: &Bytes, test: bool) -> Reply {
+    match &page.parts.playground {
+        Some(playground) => playground.answer(body, &(page.parts.settings)(), test).await,
+        None => message(StatusCode::SERVICE_UNAVAILABLE, "the playground's process could not be started: see the log"),
+    }
+}
+
+/// What somebody can begin with in the playground. Real transactions have what redaction and snippets hide in messages.
+async fn start(page: &Page, session: Session) -> Reply {
+    let (admin, last) = (page.parts.admin.clone(), page.parts.last_transactions.clone());
+    let sees_all = !session.caller().is_read_only();
+    let found =
+        tokio::task::spawn_blocking(move || playground::start(&admin.state().tables(), sees_all.then_some(&*last)));
+    match found.await {
+        Ok(found) => json_reply(StatusCode::OK, &found),
+        Err(error) => message(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+/// What a write to the Admin API would do.
+async fn plan(page: &Page, session: Session, body: Bytes) -> Reply {
+    let (admin, caller) = (page.parts.admin.clone(), session.caller().clone());
+    match tokio::task::spawn_blocking(move || admin.plan(&body, &caller)).await {
+        Ok(Ok(plan)) => json_reply(StatusCode::OK, &plan),
+        Ok(Err(why)) => message(StatusCode::BAD_REQUEST, &why),
+        Err(error) => message(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
 }
 
 /// The routes of the control socket for queues and dead letters, which show [`MAX_SHOWN`] messages at a time.

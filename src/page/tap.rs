@@ -38,6 +38,7 @@ fn bounded(query: &str) -> String {
     if !has_sides {
         arguments.append_pair("sides", "both");
     }
+    arguments.append_pair("changes", "true");
     arguments.finish()
 }
 
@@ -57,13 +58,13 @@ mod tests {
     /// given otherwise stays.
     #[test]
     fn rates_are_bounded() {
-        assert_eq!(bounded(""), "rate=20&sides=both");
-        assert_eq!(bounded("plugin=&rate=&where=&text=&sides="), "rate=20&sides=both");
-        assert_eq!(bounded("rate=1e9&sides=after"), "rate=200&sides=after");
+        assert_eq!(bounded(""), "rate=20&sides=both&changes=true");
+        assert_eq!(bounded("plugin=&rate=&where=&text=&sides="), "rate=20&sides=both&changes=true");
+        assert_eq!(bounded("rate=1e9&sides=after"), "rate=200&sides=after&changes=true");
         assert_eq!(
             bounded("rate=0.5&plugin=a%20b&where=a%3Db&where=c%3Dd"),
-            "rate=0.5&plugin=a+b&where=a%3Db&where=c%3Dd&sides=both"
+            "rate=0.5&plugin=a+b&where=a%3Db&where=c%3Dd&sides=both&changes=true"
         );
-        assert_eq!(bounded("rate=x"), "rate=x&sides=both");
+        assert_eq!(bounded("rate=x"), "rate=x&sides=both&changes=true");
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::full::FullQueue;
 use super::identity;
+use super::last_transactions::LastTransactions;
 use super::ordered::Fence;
 use super::tap::Taps;
 use super::turns::{BatchSender, Share};
@@ -173,6 +174,8 @@ struct Shared {
     reads_records: AtomicBool,
     /// The taps on messages and lines.
     taps: OnceLock<Arc<Taps>>,
+    /// Who keeps the last transactions, if somebody does.
+    last: OnceLock<Arc<LastTransactions>>,
 }
 
 /// Places in a channel for senders that have a batch in it already.
@@ -197,6 +200,7 @@ impl Intake {
             spare,
             reads_records: AtomicBool::new(false),
             taps: OnceLock::new(),
+            last: OnceLock::new(),
         };
         let share = Share { group: 0, sender: 0 };
         Self { shared: Arc::new(shared), share, match_routes: false, replay: false, input: None, full: Arc::default() }
@@ -251,6 +255,9 @@ impl Intake {
         {
             let [id, name] = identity::names(first, "route", "name");
             share.group = self.shared.hasher.hash_one(id.or(name));
+        }
+        if let (Some(last), Some(input)) = (self.shared.last.get(), self.input) {
+            last.offer(input, &transactions);
         }
         let bytes = transactions.iter().map(|transaction| transaction.bytes().len()).sum();
         let (reply, result) = Reply::new();
@@ -312,6 +319,11 @@ impl Intake {
     /// Says which taps an input has that hands in lines itself. Only the first call has an effect.
     pub fn set_taps(&self, taps: &Arc<Taps>) {
         let _ = self.shared.taps.set(taps.clone());
+    }
+
+    /// Has `last` keep the last transactions of inputs. Only the first call has an effect.
+    pub fn keep_last(&self, last: &Arc<LastTransactions>) {
+        let _ = self.shared.last.set(last.clone());
     }
 
     /// The taps, if there are some.

@@ -4,7 +4,7 @@ use logphase_io::count::times;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -46,8 +46,8 @@ pub trait Observer {
     }
     /// A part has changed the message: its edits in their order, and how many more there were.
     fn edited(&mut self, _: Part, _: Vec<AppliedEdit>, _: usize) {}
-    /// The parts of a step have run, and the step has used this much CPU time for the transaction, in microseconds.
-    fn ran(&mut self, _: usize, _: u64) {}
+    /// A part of a step has run, and has taken this long.
+    fn ran(&mut self, _: usize, _: Duration) {}
     /// As [`Self::message`]; the last argument says which values were redacted, as many as it is asked for at most.
     fn message_with(&mut self, step: usize, message: Bytes, _: &dyn Fn(usize) -> Vec<Redacted>) {
         self.message(step, message);
@@ -288,6 +288,7 @@ impl Runner {
             return self.no_room(step, &error, observer);
         }
         let (mut succeeded, mut stopped) = (true, false);
+        let mut noted = self.noting.then(Instant::now);
         let mut lap = self.timers.get_mut(step).and_then(|timer| timer.start(program, self.phase));
         for (part, breaker) in program.breakers().iter().enumerate() {
             if program.parts[part].phase != self.phase {
@@ -311,7 +312,7 @@ impl Runner {
             if self.noting {
                 let (edits, left_out) = self.vm.take_edits();
                 observer.edited(Part { step, part }, edits, left_out);
-                observer.ran(step, self.vm.plugin_time());
+                observer.ran(step, noted.replace(Instant::now()).map_or(Duration::ZERO, |begun| begun.elapsed()));
             }
             let transition = match result.as_ref().map_err(|error| error.stop) {
                 Err(Some(budget)) => breaker.record_stop(budget, &self.program.suspension, size),

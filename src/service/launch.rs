@@ -16,6 +16,7 @@ use crate::confinement::{self, Enforcement, ThreadFilter};
 use crate::decode::mapping::KONG;
 use crate::input::{BindError, Progress, StdinSummary};
 use crate::log;
+use crate::page::playground::Keeper;
 use crate::settings::Settings;
 
 /// A service that is about to start. Its files are read and valid.
@@ -135,6 +136,7 @@ impl Launch {
                 is_quickstart: launched.paths.is_empty() && launched.database.is_none(),
                 listeners,
                 page,
+                keeper: launched.keeper,
                 sources,
                 database: launched.database,
                 watch,
@@ -180,6 +182,11 @@ impl Launch {
             return Err(LaunchError::Unavailable(message));
         }
         let announced = running::announce(&settings.data_dir);
+        // Before no process can be started any more.
+        let (keeper, no_playground) = match page::keeper(&settings) {
+            Ok(keeper) => (keeper, None),
+            Err(error) => (None, Some(error)),
+        };
         // Before any other thread runs: a thread inherits the restrictions of the one that starts it.
         let landlock = self.confine();
         let refusing = if settings.confinement.seccomp { confinement::refuse_system_calls() } else { Enforcement::Off };
@@ -197,6 +204,9 @@ impl Launch {
         }
         if let Err(error) = announced {
             tracing::debug!("commands find this service by its data directory only: {error}");
+        }
+        if let Some(error) = no_playground {
+            tracing::warn!("the page has no playground, since no process can be started for it: {error}");
         }
         if let Some(error) = no_data_dir {
             tracing::warn!(
@@ -218,6 +228,7 @@ impl Launch {
             landlock,
             state: ServiceState::default(),
             prepared: Some(prepared),
+            keeper,
         };
         let confined = launched.settings.confinement.seccomp;
         let log_filter = if confined { ThreadFilter::for_files() } else { ThreadFilter::none() };
@@ -265,6 +276,7 @@ struct Launched {
     state: ServiceState,
     prepared: Option<Prepared>,
     database: Option<Database>,
+    keeper: Option<Keeper>,
 }
 
 impl Launched {

@@ -11,6 +11,7 @@ mod last;
 pub mod launch;
 mod listeners;
 mod manager;
+mod offline;
 mod outputs;
 mod page;
 mod prepare;
@@ -42,6 +43,7 @@ use logphase_script::Clock;
 use outputs::Outputs;
 
 pub use effective::Effective;
+pub(crate) use offline::Offline;
 pub use prepare::Prepared;
 pub use reload::{ReloadError, Reloaded, Reloader};
 pub use source::{ConfigFiles, Loaded, read_configuration};

@@ -110,7 +110,7 @@ impl Own {
 }
 
 /// The specification of the output of `plugin`; `None` if it emits nothing.
-fn spec(plugin: &Plugin, settings: &Settings) -> Result<Option<OutputSpec>, PluginFieldError> {
+pub(super) fn spec(plugin: &Plugin, settings: &Settings) -> Result<Option<OutputSpec>, PluginFieldError> {
     let Some(opener) = plugin.definition.open else { return Ok(None) };
     let plugin_settings = settings.for_plugin(plugin)?;
     let context = SinkContext {
@@ -249,7 +249,7 @@ impl Owner<'_> {
 }
 
 /// The diagnostic for a field that the sink of `plugin` refuses.
-fn refusal(plugin: &Plugin, error: &ConfigError) -> Diagnostic {
+pub(super) fn refusal(plugin: &Plugin, error: &ConfigError) -> Diagnostic {
     let name = plugin.definition.name;
     let path = if error.field.is_empty() { "config".to_owned() } else { format!("config.{}", error.field) };
     if let Some(reference) = secret_of(plugin, &error.field) {

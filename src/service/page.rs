@@ -1,6 +1,7 @@
 //! What the page in a browser needs of a service: its listeners, and the parts that it shows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use logphase_config::diagnostic::{Diagnostic, codes};
 use tokio::task::JoinSet;
@@ -11,8 +12,10 @@ use super::{Reloader, Service, admin};
 use crate::admin::Admin;
 use crate::api::ServiceState;
 use crate::connections::AllowedHosts;
-use crate::input;
+use crate::input::{self, INPUTS};
+use crate::page::playground::{Keeper, Playground};
 use crate::page::{Page, ServiceParts};
+use crate::phase::LastTransactions;
 use crate::settings::Settings;
 
 /// What the settings say of its addresses.
@@ -77,10 +80,13 @@ pub(super) fn serve(
     admin: &Arc<Admin>,
     reloader: &Reloader,
     of_files: bool,
+    keeper: Option<Keeper>,
 ) -> JoinSet<()> {
     if listeners.is_empty() {
         return JoinSet::new();
     }
+    let last_transactions = Arc::new(LastTransactions::new(INPUTS.iter().map(|input| input.name)));
+    service.intake().keep_last(&last_transactions);
     let (reloader, settings) = (reloader.clone(), reloader.settings());
     let page = Arc::new(Page::new(ServiceParts {
         state: state.clone(),
@@ -91,9 +97,27 @@ pub(super) fn serve(
         hosts: AllowedHosts::new(&settings.page.allowed_hosts, "page.allowed_hosts"),
         encrypted: listeners.is_encrypted(),
         of_files,
+        last_transactions: last_transactions.clone(),
+        playground: keeper.and_then(playground),
         settings: Box::new(move || reloader.settings()),
     }));
     let mut tasks = listeners.serve(&page, None);
     tasks.spawn(page.watch());
+    tasks.spawn(async move {
+        let mut seconds = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            seconds.tick().await;
+            last_transactions.want();
+        }
+    });
     tasks
+}
+
+/// Starts the process that starts those of the playground, if there is a page. Must be called before this process is confined.
+pub(super) fn keeper(settings: &Settings) -> std::io::Result<Option<Keeper>> {
+    if settings.page.listen.is_empty() { Ok(None) } else { Keeper::start().map(Some) }
+}
+
+fn playground(keeper: Keeper) -> Option<Playground> {
+    Playground::new(keeper).inspect_err(|error| tracing::warn!("the page has no playground: {error}")).ok()
 }

@@ -177,7 +177,11 @@ fn no_entries(settings: &Settings) -> Option<Diagnostic> {
 
 /// The router of `configuration`, with what is wrong with its routes: errors if an input finds routes; otherwise only
 /// warnings, and none about rules that do not matter then.
-fn router(last: Option<&Last>, configuration: &Configuration, settings: &Settings) -> (Arc<Router>, Vec<Diagnostic>) {
+pub(super) fn router(
+    last: Option<&Last>,
+    configuration: &Configuration,
+    settings: &Settings,
+) -> (Arc<Router>, Vec<Diagnostic>) {
     let (none, options) = (Router::default(), settings.router());
     let (router, mut found) = Router::after(last.map_or(&none, Last::last_router), configuration, options);
     if !matches_routes(settings) {
@@ -194,7 +198,7 @@ fn matches_routes(settings: &Settings) -> bool {
 
 /// `program` again, if the snippets of each of its plugins fit a Lua VM: one is made, and they are loaded, but for those that were in
 /// the `last` program, too.
-fn fitting(program: Program, last: Option<&Last>) -> Result<Program, Vec<Diagnostic>> {
+pub(super) fn fitting(program: Program, last: Option<&Last>) -> Result<Program, Vec<Diagnostic>> {
     let program = Arc::new(program);
     let is_new = |step: &Step| last.is_none_or(|last| !last.has(&step.plugin));
     let new: Vec<usize> = (0..program.steps.len()).filter(|index| is_new(&program.steps[*index])).collect();

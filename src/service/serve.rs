@@ -19,6 +19,7 @@ use crate::decode::kong::Format;
 use crate::decode::mapping::KONG;
 use crate::delivery::Undelivered;
 use crate::input;
+use crate::page::playground::Keeper;
 use crate::settings::Settings;
 
 /// A service that is about to accept transactions.
@@ -36,6 +37,8 @@ pub(super) struct Serving {
     pub(super) listeners: Listeners,
     /// Those of the page.
     pub(super) page: Listeners,
+    /// The process that starts those of the page's playground.
+    pub(super) keeper: Option<Keeper>,
     /// The texts of the configuration.
     pub(super) sources: Vec<Arc<SourceFile>>,
     /// The entities, if they are in a database.
@@ -49,13 +52,15 @@ impl Serving {
         let mut signals = Signals::catch().map_err(unavailable)?;
         let listening = self.listen()?;
         let _control = self.open_control();
-        let Self { service, state, files, watch, settings, listeners, page, sources, database, of_files, .. } = self;
+        let Self {
+            service, state, files, watch, settings, listeners, page, keeper, sources, database, of_files, ..
+        } = self;
         let reloader = Reloader::new(settings.clone(), state.reloads().clone());
         reloader.started_from(sources);
         let in_database = database.is_some();
         let mut admin = admin::serve(listeners, database, &reloader, &settings, &state);
         // To the end: it shows what is still being delivered.
-        let _page = page::serve(page, &service, &state, &admin.admin, &reloader, of_files);
+        let _page = page::serve(page, &service, &state, &admin.admin, &reloader, of_files, keeper);
         let entities = admin.state.clone();
         let entities = in_database.then(|| -> Entities { Box::new(move || entities.entities()) });
         let mut watched = WatchedFiles::new(files, &settings, watch, entities);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use logphase_config::diagnostic::{Diagnostic, SourceFile, any_error, codes};
 use logphase_config::document::Node;
-use logphase_io::file::Accept;
+use logphase_io::file::{self, Accept};
 
 use crate::declarative::{self, ReadOptions};
 use crate::entity::{Completeness, Configuration, Validated};
@@ -167,7 +167,7 @@ pub fn read_configuration(
 }
 
 pub(super) fn process_environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    std::env::var(name).ok().filter(|_| !file::is_forbidden())
 }
 
 fn quickstart(data_dir: &Path) -> (Configuration, Vec<Diagnostic>) {
@@ -177,7 +177,7 @@ fn quickstart(data_dir: &Path) -> (Configuration, Vec<Diagnostic>) {
     declarative::read(&[source], ReadOptions { select_tags: &[], env: &process_environment })
 }
 
-fn read(
+pub(super) fn read(
     sources: &[Arc<SourceFile>],
     settings: &Settings,
     environment: &dyn Fn(&str) -> Option<String>,

@@ -1,6 +1,7 @@
 //! Reading [`Settings`] from a file and the environment.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
@@ -11,6 +12,7 @@ use super::Settings;
 use logphase_config::diagnostic::{Diagnostic, Origin, Place, SourceFile, any_error, codes};
 use logphase_config::document::{self, Node};
 use logphase_config::schema::{Field, Record, Scope, Type};
+use logphase_io::file;
 use logphase_queue::failpoint;
 
 /// Prefix of all variables.
@@ -123,7 +125,8 @@ fn defaults(environment: &HashMap<String, String>) -> Settings {
 
 fn settings(mut values: Map<String, Value>, environment: &HashMap<String, String>) -> serde_json::Result<Settings> {
     complete(&mut values, environment);
-    serde_json::from_value(Value::Object(values))
+    let settings: Settings = serde_json::from_value(Value::Object(values.clone()))?;
+    Ok(Settings { values: values.into(), ..settings })
 }
 
 /// Adds the defaults that depend on the machine and the environment.
@@ -141,14 +144,19 @@ pub(crate) fn is_default_data_dir(path: &Path) -> bool {
     path == data_dir(&environment().collect())
 }
 
-/// The variables of this process whose names and values are text.
+/// The variables of this process whose names and values are text; none in a process that reads no files either.
 pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter(|_| !file::is_forbidden()).filter_map(text)
 }
 
 /// The default of `data_dir`: systemd's `STATE_DIRECTORY`; else `/var/lib/logphase` for root, and for others
 /// `$XDG_STATE_HOME/logphase` or `~/.local/state/logphase`.
 fn data_dir(environment: &HashMap<String, String>) -> PathBuf {
+    // A process that reads no files has no data, and may not ask who runs it.
+    if file::is_forbidden() {
+        return "/nowhere".into();
+    }
     let variable = |name: &str| environment.get(name).filter(|value| value.starts_with('/')).map(PathBuf::from);
     // systemd sets it for a unit with StateDirectory=, and separates several by colons.
     if let Some(folder) = environment.get("STATE_DIRECTORY").and_then(|value| value.split(':').next())

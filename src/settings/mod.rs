@@ -17,6 +17,7 @@ mod queue;
 pub(crate) mod redact;
 pub(crate) mod restart;
 mod sections;
+mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -45,6 +46,7 @@ pub use queue::{QueueLimits, QueueSettings};
 pub use sections::{
     ADMIN_ADDRESS, AdminApi, Confinement, Files, Log, Lua, Mesh, Page, Reload, STATUS_ADDRESS, Status, Vault, VaultEnv,
 };
+pub use values::Values;
 
 use crate::options::record::{TEXT, boolean, choice, duration, list, settings_record};
 use crate::plugin::field;
@@ -144,6 +146,10 @@ settings_record! {
             Field::any("").required().default(Default::String("note")).checks(&[Check::Custom(custom_plugins::check)]);
         /// Run only plugins that have all of these tags.
         select_tags: Vec<String> = Field::array("", &TEXT).default(Default::Strings(&[]));
+        hidden {
+            /// What it was made of.
+            values: Values
+        }
     }
 }
 

@@ -1,9 +1,12 @@
 //! The page's server side, as a browser uses it.
 
 mod access;
+mod attacks;
 mod browser;
 mod figures;
 mod messages;
+mod plan;
+mod playground;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

@@ -8,6 +8,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{Mode, OFlags};
 
@@ -15,6 +16,21 @@ use rustix::fs::{Mode, OFlags};
 pub const MAX_TEXT: u64 = 256 << 20;
 /// Bytes of a file with certificates or a key, at most.
 pub const MAX_CERTIFICATES: u64 = 16 << 20;
+
+/// Part of the error of a file that is not read because of [`forbid`].
+pub const FORBIDDEN: &str = "no file is read here";
+
+static IS_FORBIDDEN: AtomicBool = AtomicBool::new(false);
+
+/// Refuses every file from now on, without a look at its path. For a process that runs what strangers give it, which reads no variables either.
+pub fn forbid() {
+    IS_FORBIDDEN.store(true, Ordering::Relaxed);
+}
+
+/// Whether [`forbid`] was called.
+pub fn is_forbidden() -> bool {
+    IS_FORBIDDEN.load(Ordering::Relaxed)
+}
 
 /// What may be at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,6 +90,9 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
 }
 
 fn open(path: &Path, accept: Accept) -> io::Result<File> {
+    if is_forbidden() {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, FORBIDDEN));
+    }
     // Opening alone can have an effect on a device or a pipe.
     let before = std::fs::metadata(path)?;
     refuse(&before, accept)?;

@@ -7,6 +7,7 @@ mod file;
 mod json_schema;
 mod judge;
 mod lines;
+mod make;
 mod pattern;
 mod show;
 
@@ -23,6 +24,7 @@ pub(super) use json_schema::json_schema;
 use judge::{Failure, PluginResult, judge};
 use logphase_config::diagnostic::{Diagnostic, SourceFile};
 use logphase_io::file::Accept;
+pub(super) use make::made_of;
 use show::{Report, Verdict, json_line};
 
 /// The totals of all files.
