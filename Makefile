@@ -44,7 +44,7 @@ PAGE_TARGET = $(if $(filter no,$(PAGE)),no-page,page)
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help run page no-page page-check build dist install deb notices docs test check bench soak envoy-load kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy otlp statsd browser aio-kong schemathesis emmylua deploy-tools
+.PHONY: help run page no-page page-check build dist install deb static notices docs test check bench soak envoy-load kill powercut fuzz fuzz-build fmt clippy doc rust rust-components run-tools test-tools kafka envoy otlp statsd browser aio-kong schemathesis emmylua deploy-tools
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,10 @@ install: dist ## Install the program with manual pages, completions and examples
 deb: dist ## Make a Debian package, with unit, user, data directory and logrotate file, in target/deb.
 	@.ci/tools dpkg-shlibdeps strip
 	packaging/deb/build "$(TARGET)/dist/logphase" "$(TARGET)/deb"
+
+static: rust $(PAGE_TARGET) ## Build a program that needs no library of the system (x86-64, musl), and check that it works.
+	@.ci/tools pip
+	packaging/static/check "$$(packaging/static/build dist "$(TARGET)")"
 
 notices: rust $(PAGE_TARGET) ## Write the licences of all libraries, and a bill of materials (CycloneDX), to target/.
 	@mkdir -p "$(TARGET)"
