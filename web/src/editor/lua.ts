@@ -50,13 +50,20 @@ export function isLuaInYaml(state: EditorState, position: number): boolean {
   return false;
 }
 
+/** What is said of a name beside its signature. */
+function notes(name: LuaName): string[] {
+  const module = name.module ? `local ${name.module.replaceAll(/[^\w]/g, "_")} = require "${name.module}"` : null;
+  const profile = name.profile && name.profile !== "sandbox" ? `It takes untrusted_lua: ${name.profile}.` : null;
+  return [name.doc, name.phase_note, module, profile].filter((text): text is string => Boolean(text));
+}
+
 /** An option of the completion; the signature is beside its name, the explanation in a box. */
 function option(name: LuaName): Completion {
   const completion: Completion = {
     label: name.name,
     type: name.kind === "function" ? "function" : name.kind === "table" ? "namespace" : "variable",
     ...(name.signature ? { detail: name.signature } : {}),
-    ...(name.doc ? { info: [name.doc, name.phase_note].filter(Boolean).join("\n\n") } : {}),
+    ...(name.doc ? { info: notes(name).join("\n\n") } : {}),
   };
   return name.kind === "function" ? snippetCompletion(`${name.name}(\${})`, completion) : completion;
 }
@@ -69,11 +76,11 @@ const KEYWORDS =
 export function complete(isLua: (state: EditorState, position: number) => boolean) {
   return async (context: CompletionContext): Promise<CompletionResult | null> => {
     if (!isLua(context.state, context.pos)) return null;
-    const word = context.matchBefore(/[A-Za-z_][\w.]*/);
+    const word = context.matchBefore(/[A-Za-z_][\w.:]*/);
     if (!word && !context.explicit) return null;
     const options = (await luaNames()).map(option);
     options.push(...KEYWORDS.map((label) => ({ label, type: "keyword", boost: -1 })));
-    return { from: word?.from ?? context.pos, options, validFor: /^[\w.]*$/ };
+    return { from: word?.from ?? context.pos, options, validFor: /^[\w.:]*$/ };
   };
 }
 
@@ -89,7 +96,7 @@ function callAt(state: EditorState, position: number): { name: string; from: num
       depth -= 1;
       continue;
     }
-    const name = /[A-Za-z_][\w.]*$/.exec(text.slice(0, index));
+    const name = /[A-Za-z_][\w.:]*$/.exec(text.slice(0, index));
     return name ? { name: name[0], from: line.from + name.index } : null;
   }
   return null;
@@ -100,9 +107,7 @@ function box(name: LuaName): HTMLElement {
   outer.className = "lua-help";
   const head = outer.appendChild(document.createElement("code"));
   head.textContent = name.name + (name.signature ?? "");
-  for (const text of [name.doc, name.phase_note]) {
-    if (text) outer.appendChild(document.createElement("p")).textContent = text;
-  }
+  for (const text of notes(name)) outer.appendChild(document.createElement("p")).textContent = text;
   return outer;
 }
 
@@ -127,7 +132,7 @@ export function help(isLua: (state: EditorState, position: number) => boolean): 
     if (!isLua(view.state, position)) return null;
     const line = view.state.doc.lineAt(position);
     const column = position - line.from;
-    for (const match of line.text.matchAll(/[A-Za-z_][\w.]*/g)) {
+    for (const match of line.text.matchAll(/[A-Za-z_][\w.:]*/g)) {
       if (match.index > column || match.index + match[0].length < column) continue;
       const name = known.get(match[0]);
       if (name) return { pos: line.from + match.index, above: true, create: () => ({ dom: box(name) }) };

@@ -213,6 +213,8 @@ export interface LuaName {
   doc: string | null;
   profile?: string | null;
   phase_note?: string | null;
+  /** The module that `require` gets it from. */
+  module?: string | null;
 }
 
 export interface QueueInfo {
