@@ -67,9 +67,9 @@ web/dist/index.html: web/node_modules/.package-lock.json web/index.html web/comp
 no-page:
 	rm -rf web/dist
 
-# The types of the page and its formatting.
+# The types of the page, its formatting, and the tests of its parts without a face.
 page-check: web/node_modules/.package-lock.json
-	cd web && npm run --silent check
+	cd web && npm run --silent check && npm test --silent
 
 build: rust run-tools $(PAGE_TARGET) ## Build the program (PROFILE=release or dev; PAGE=no without the page).
 	cargo build --locked --profile $(PROFILE) --bin logphase

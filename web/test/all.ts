@@ -1,0 +1,4 @@
+import "./diff";
+import "./flow";
+import "./schema";
+import "./share";
