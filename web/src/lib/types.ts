@@ -193,7 +193,7 @@ export interface Played {
   transactions: {
     route: string | null;
     plugins: PlayedPlugin[];
-    skipped_plugins?: { name: string; id: string; why: string }[];
+    skipped_plugins?: { name: string; id: string; instance_name?: string | null; why: string }[];
   }[];
   log: string[];
   stopped: null | "time" | "memory" | "output" | "transactions";
