@@ -69,7 +69,7 @@ impl FakeWorker {
                 fence.raise();
             }
             // The input may be gone; what was taken stays taken.
-            let _ = reply.send(outcome);
+            reply.send(outcome);
         }
     }
 
