@@ -130,7 +130,8 @@ fn a_snippet_that_times_out_is_suspended() {
     for id in 0..5 {
         service.accept(transaction(id).to_string());
     }
-    assert!(service.has_logged("a Lua snippet is suspended for 6s") && service.has_logged("kong.yml"));
+    let logged = || service.has_logged("a Lua snippet is suspended for 6s") && service.has_logged("kong.yml");
+    wait_until("the log says that it is suspended", logged);
     let bad = |port| get(port, "/status").1["plugins"][0]["snippets"][0].clone();
     let status = bad(port);
     assert_eq!((&status["field"], &status["stopped"]["time"]), (&json!("bad"), &json!(3)));
