@@ -2,8 +2,8 @@ import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vite";
 import components from "./components.js";
 
-// `npm run dev` shows the page of a running service: its address is in LOGPHASE_PAGE.
-const service = process.env.LOGPHASE_PAGE ?? "http://127.0.0.1:8002";
+// `npm run dev` shows the page of a running service: its address is in PAGE_SERVICE.
+const service = process.env.PAGE_SERVICE ?? "http://127.0.0.1:8002";
 
 export default defineConfig({
   plugins: [svelte(), components()],
