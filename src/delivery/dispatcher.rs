@@ -30,8 +30,8 @@ const ROOM_CHECK: Duration = Duration::from_secs(1);
 /// Maximum pause that a destination can request.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// The least time between two sends of a sink that takes whatever is there: what arrives meanwhile shares one write, and wakes
-/// nobody.
+/// The least time between two sends of a sink that writes whatever is there at once: what arrives meanwhile shares one write, and
+/// wakes nobody.
 const GATHER: Duration = Duration::from_millis(1);
 /// A queue with fewer places does not wait for it: it could be full by then.
 const GATHER_ENTRIES: usize = 1000;
@@ -159,7 +159,7 @@ impl Dispatcher {
     async fn gather(&mut self) {
         let options = &self.options;
         let bounds = options.memory_bounds();
-        if self.sink.batching() == Batching::Stream && bounds.max_entries >= GATHER_ENTRIES {
+        if self.sink.batching() == Batching::Writes && bounds.max_entries >= GATHER_ENTRIES {
             let now = Instant::now();
             let Some(until) = self.sent_at.replace(now).map(|sent_at| sent_at + GATHER) else { return };
             if now < until && !self.output.is_closed() {
@@ -209,7 +209,7 @@ impl Dispatcher {
             return self.resend_outstanding().await;
         }
         let entries = match self.sink.batching() {
-            Batching::Stream | Batching::Parallel => LEASE_ENTRIES,
+            Batching::Stream | Batching::Writes | Batching::Parallel => LEASE_ENTRIES,
             Batching::Batches => self.options.max_batch_size.max(1),
         };
         if self.outstanding_bytes < self.sink.window() {

@@ -374,12 +374,12 @@ async fn batches_coalesce() {
     handle.abort();
 }
 
-/// Scenario: two thousand entries that arrive one by one for a sink that takes what is there.
+/// Scenario: two thousand entries that arrive one by one for a sink that writes what is there at once.
 /// Guarantees: they share calls, of which there is one in a millisecond at most; all are delivered, in order.
 #[tokio::test]
 async fn what_arrives_within_a_millisecond_shares_a_call() {
     let start = Instant::now();
-    let (output, seen, handle) = scripted(quick(), Batching::Stream, vec![], 0);
+    let (output, seen, handle) = scripted(quick(), Batching::Writes, vec![], 0);
     for i in 0..2000 {
         put(&output, i.to_string()).unwrap();
         tokio::task::yield_now().await;

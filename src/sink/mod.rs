@@ -124,6 +124,8 @@ pub trait Sink: Send {
 pub enum Batching {
     /// All available entries, without waiting: the destination does not see batches.
     Stream,
+    /// The same, once a millisecond: one write takes what has come since the last one.
+    Writes,
     /// Batches according to `queue.max_batch_size` and `queue.max_coalescing_delay`.
     Batches,
     /// All available entries, also while others are outstanding: entries do not wait for each other. The future of

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use self::writer::{AppendMode, Fate, Position, Writer};
 use crate::sink::line_format::formatted;
-use crate::sink::{BoxFuture, ConfigError, FailureKind, SendError, Sent, Sink, SinkShared, parse};
+use crate::sink::{Batching, BoxFuture, ConfigError, FailureKind, SendError, Sent, Sink, SinkShared, parse};
 
 /// The members of a plugin's `config` that the sink uses.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -105,6 +105,10 @@ impl Sink for FileSink {
     fn unconfirmed(&mut self) -> usize {
         self.forget_confirmed();
         self.unconfirmed.iter().map(|(_, lines)| lines).sum()
+    }
+
+    fn batching(&self) -> Batching {
+        Batching::Writes
     }
 
     fn maintain(&mut self) -> BoxFuture<'_, Result<(), SendError>> {

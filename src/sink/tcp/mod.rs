@@ -23,7 +23,7 @@ use self::connection::{Connection, Disconnected, Tls};
 use crate::sink::config_error::refused;
 use crate::sink::line_format::formatted;
 use crate::sink::tail::{Batch, Tail};
-use crate::sink::{BoxFuture, ConfigError, SendError, Sent, Sink, SinkShared, defaults, parse};
+use crate::sink::{Batching, BoxFuture, ConfigError, SendError, Sent, Sink, SinkShared, defaults, parse};
 
 /// How long a settled message is sent again if the connection breaks.
 const RESEND_AGE: Duration = Duration::from_secs(30);
@@ -356,6 +356,10 @@ impl TcpSink {
 }
 
 impl Sink for TcpSink {
+    fn batching(&self) -> Batching {
+        Batching::Writes
+    }
+
     fn send<'a>(&'a mut self, entries: &'a [Bytes]) -> BoxFuture<'a, Result<Sent, SendError>> {
         Box::pin(self.send_all(entries))
     }
