@@ -68,6 +68,8 @@ pub(in crate::input) async fn serve(service: impl Service, stream: Stream, peer:
     let activity = Arc::new(Activity::new());
     let context = service.context().clone();
     let Timeouts { header, idle, write } = service.timeouts();
+    // Each request gets a clone.
+    let service = Arc::new(service);
     let io = TokioIo::new(GuardedStream::new(stream, slot.clone(), write, activity.clone()));
     let respond = {
         let (activity, slot) = (activity.clone(), slot.clone());
