@@ -11,9 +11,11 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking and says why")]
 #![allow(missing_docs, reason = "a benchmark has no callers")]
 
+mod process;
+
 use std::convert::Infallible;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,14 +30,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use serde_json::Value;
 
+use process::{cpu_seconds, free_address, wait_for};
+
 /// Rounds of each row.
 const ROUNDS: usize = 5;
 /// Requests of a round.
 const REQUESTS: usize = 40_000;
 /// Transactions of a batch.
 const BATCH: usize = 100;
-/// Ticks of a second in Linux's `/proc`.
-const TICKS: f64 = 100.0;
 /// The argument that makes this program a bare server.
 const BARE: &str = "--bare";
 
@@ -161,9 +163,9 @@ fn measure(server: Server, connections: usize, batch: usize) -> Cost {
         send(address, 1, count, &body, None);
     }
     send(address, connections, count / 10, &body, Some(taken));
-    let before = running.cpu();
+    let before = cpu_seconds(&running.0);
     let mut times = send(address, connections, count, &body, Some(taken));
-    let cpu = (running.cpu() - before) / count as f64;
+    let cpu = (cpu_seconds(&running.0) - before) / count as f64;
     times.sort_by(f64::total_cmp);
     Cost { cpu, median: times[times.len() / 2], slow: times[times.len() * 99 / 100] }
 }
@@ -249,32 +251,9 @@ fn send(address: SocketAddr, connections: usize, count: usize, body: &[u8], take
 /// A running server. It is killed when it is dropped: what it has is not needed.
 struct Running(Child);
 
-impl Running {
-    /// Seconds that the process has computed.
-    fn cpu(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
-        // The name before may contain spaces. Fields 14 and 15 are ticks in user and system mode.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        fields[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / TICKS
-    }
-}
-
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
-    }
-}
-
-fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
-}
-
-/// Waits until something listens.
-fn wait_for(address: SocketAddr) {
-    let start = Instant::now();
-    while TcpStream::connect(address).is_err() {
-        assert!(start.elapsed().as_secs() < 60, "nothing listens on {address}");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -10,6 +10,8 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking and says why")]
 #![allow(missing_docs, reason = "a benchmark has no callers")]
 
+mod process;
+
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
@@ -21,6 +23,8 @@ use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use tokio::io::AsyncReadExt;
+
+use process::{cpu_seconds, free_address, wait_for};
 
 /// Rounds of each row.
 const ROUNDS: usize = 3;
@@ -34,8 +38,6 @@ const SENDERS: usize = 8;
 const FROM_ONE: usize = 10_000;
 /// Datagrams that are sent without a pause.
 const BURST: usize = 50;
-/// Ticks of a second in Linux's `/proc`.
-const TICKS: f64 = 100.0;
 /// The argument that makes this program accept and read.
 const BARE: &str = "--accept-and-read";
 
@@ -289,11 +291,7 @@ impl Service {
         let start = format!("logphase_transactions_received_total{{input=\"{}\"}} ", self.input);
         let sample = text.lines().find(|line| line.starts_with(&start));
         let received = sample.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0);
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        // The name before may contain spaces. Fields 14 and 15 are ticks in user and system mode.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks: f64 = fields[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum();
-        (received, ticks / TICKS)
+        (received, cpu_seconds(&self.child))
     }
 
     /// Looks until it `is_enough`.
@@ -327,18 +325,5 @@ impl Drop for Service {
     fn drop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-    }
-}
-
-fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
-}
-
-/// Waits until something listens.
-fn wait_for(address: SocketAddr) {
-    let start = Instant::now();
-    while TcpStream::connect(address).is_err() {
-        assert!(start.elapsed().as_secs() < 60, "nothing listens on {address}");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
