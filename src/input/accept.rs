@@ -99,6 +99,9 @@ pub(super) struct AcceptOptions {
     /// Whether connections that the kernel made before the stop are still served: their peers (Kong's tcp-log) have
     /// sent what they had and will not send it again.
     pub(super) drain_backlog: bool,
+    /// Whether peers wait for answers on connections that they keep: such a connection gets a thread that it stays on
+    /// ([`super::threads`]). For short ones, that costs more than it saves.
+    pub(super) answers: bool,
 }
 
 /// Accepts connections and runs `handle` for each, until told to stop; returns when the last connection has ended.
@@ -128,12 +131,12 @@ where
             () = &mut stopped => break,
             slot = places.admit(peer), if next.is_some() => {
                 if let Some(accepted) = next.take() {
-                    start(&mut connections, &context, &listener, accepted, slot, &handle);
+                    start(&mut connections, &context, &listener, accepted, slot, options, &handle);
                 }
             }
             accepted = listener.accept_one(), if next.is_none() => match accepted {
                 Ok(accepted) => match places.try_admit(accepted.1.address()) {
-                    Some(slot) => start(&mut connections, &context, &listener, accepted, slot, &handle),
+                    Some(slot) => start(&mut connections, &context, &listener, accepted, slot, options, &handle),
                     None => next = Some(accepted),
                 },
                 Err(error) => {
@@ -153,7 +156,7 @@ where
             }
             let Some(accepted) = next.take() else { break };
             let Some(slot) = places.try_admit(accepted.1.address()) else { break };
-            start(&mut connections, &context, &listener, accepted, slot, &handle);
+            start(&mut connections, &context, &listener, accepted, slot, options, &handle);
         }
     }
     drop((listener, next));
@@ -168,11 +171,12 @@ fn start<L: Listener, F: Future<Output = ()> + Send + 'static>(
     listener: &L,
     (accepted, peer): (L::Accepted, Peer),
     slot: Slot,
+    options: AcceptOptions,
     handle: &(impl Fn(Context, L::Stream, Peer, Slot) -> F + Clone + Send + 'static),
 ) {
     let opening = listener.open(accepted, peer, slot.clone());
     let (context, handle) = (context.clone(), handle.clone());
-    let threads = context.threads.clone().filter(|_| L::MOVES);
+    let threads = context.threads.clone().filter(|_| L::MOVES && options.answers);
     let serving = async move {
         let counters = context.counters.clone();
         let _open = counters.connection_opened();

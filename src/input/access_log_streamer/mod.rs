@@ -206,7 +206,8 @@ impl BoundInput for Bound {
         };
         let stream =
             Stream { collectors, max_line_bytes: input.max_line_bytes, idle_timeout: input.settings.idle_timeout };
-        let options = AcceptOptions { max_connections: input.settings.max_connections, drain_backlog: true };
+        let options =
+            AcceptOptions { max_connections: input.settings.max_connections, drain_backlog: true, answers: false };
         let mut all: Vec<BoxFuture<'static, ()>> = Vec::new();
         for fifo in fifos {
             all.push(Box::pin(fifo::serve(context.clone(), fifo, stream.clone())));

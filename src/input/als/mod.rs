@@ -137,7 +137,7 @@ impl BoundInput for Bound {
 
     fn serve(self: Box<Self>, context: Context) -> BoxFuture<'static, ()> {
         let Als { settings, decoder, max_message_bytes } = self.input;
-        let options = AcceptOptions { max_connections: settings.max_connections, drain_backlog: false };
+        let options = AcceptOptions { max_connections: settings.max_connections, drain_backlog: false, answers: true };
         let idle_timeout = settings.idle_timeout;
         let budget = Arc::new(Budget::new(settings.max_buffered_bytes));
         let access = self.transport.access().clone();

@@ -157,7 +157,8 @@ impl BoundInput for Bound {
     }
 
     fn serve(self: Box<Self>, context: Context) -> BoxFuture<'static, ()> {
-        let options = AcceptOptions { max_connections: self.input.settings.max_connections, drain_backlog: false };
+        let options =
+            AcceptOptions { max_connections: self.input.settings.max_connections, drain_backlog: false, answers: true };
         let service = Service::new(context.clone(), self.input, self.transport.access().clone());
         let handler = move |address| {
             let service = service.on(address);

@@ -159,7 +159,7 @@ impl BoundInput for Bound {
                 receiving.await;
             }));
         }
-        let options = AcceptOptions { max_connections: settings.max_connections, drain_backlog: true };
+        let options = AcceptOptions { max_connections: settings.max_connections, drain_backlog: true, answers: false };
         let handler = move |_| {
             let (decoder, idle_timeout) = (decoder.clone(), settings.idle_timeout);
             move |own, stream, peer, slot| {

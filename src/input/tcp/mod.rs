@@ -105,7 +105,7 @@ impl BoundInput for Bound {
 
     fn serve(self: Box<Self>, context: Context) -> BoxFuture<'static, ()> {
         let Tcp { settings: Settings { max_connections, idle_timeout, .. }, decoder } = self.input;
-        let options = AcceptOptions { max_connections, drain_backlog: true };
+        let options = AcceptOptions { max_connections, drain_backlog: true, answers: false };
         let handler = move |_| {
             let decoder = decoder.clone();
             move |own, stream, peer, slot| lines::serve(own, decoder.clone(), idle_timeout, stream, (peer, slot))

@@ -82,7 +82,7 @@ impl BoundInput for Bound {
 
     fn serve(self: Box<Self>, context: Context) -> BoxFuture<'static, ()> {
         let Unix { settings: Settings { max_connections, idle_timeout, .. }, decoder } = self.input;
-        let options = AcceptOptions { max_connections, drain_backlog: true };
+        let options = AcceptOptions { max_connections, drain_backlog: true, answers: false };
         let listeners = self.listeners.into_iter().map(move |SocketListener { listener, file }| {
             let decoder = decoder.clone();
             let handle =
