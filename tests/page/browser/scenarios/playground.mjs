@@ -15,9 +15,6 @@ plugins:
 
 export default async function ({ facts, open, openView }) {
   const page = await open();
-  // The names are the page's own business here: a service has hundreds.
-  const names = [{ name: "kong.request.get_method", kind: "function", signature: "(): string", doc: "The method." }];
-  await page.route("**/api/lua", (route) => route.fulfill({ json: names }));
   await openView(page, "playground");
   // What it begins with is the service's own configuration.
   await page.getByRole("textbox", { name: "Configuration" }).getByText("file-log").waitFor();
