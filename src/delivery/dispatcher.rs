@@ -161,14 +161,14 @@ impl Dispatcher {
         let bounds = options.memory_bounds();
         if self.sink.batching() == Batching::Writes && bounds.max_entries >= GATHER_ENTRIES {
             let now = Instant::now();
-            let Some(until) = self.sent_at.replace(now).map(|sent_at| sent_at + GATHER) else { return };
+            let until = self.sent_at.map_or(now, |sent_at| sent_at + GATHER);
             if now < until && !self.output.is_closed() {
                 tokio::select! {
                     () = sleep_until(until) => {}
                     () = self.output.swap.wait() => {}
                 }
-                self.sent_at = Some(Instant::now());
             }
+            self.sent_at = Some(Instant::now());
         }
         if self.sink.batching() == Batching::Batches && options.max_batch_size > 1 {
             // A full batch or a closed queue ends the wait.

@@ -29,8 +29,6 @@ pub(super) trait Listener: Send + Sync + 'static {
     type Accepted: Send + 'static;
     /// A connection that can be read.
     type Stream: Send + 'static;
-    /// Whether a connection may be served by the runtime that opens it, instead of the one that accepts it.
-    const MOVES: bool;
 
     /// The next connection and its peer.
     fn accept_one(&self) -> impl Future<Output = io::Result<(Self::Accepted, Peer)>> + Send;
@@ -74,7 +72,6 @@ impl std::fmt::Display for Peer {
 impl Listener for UnixListener {
     type Accepted = UnixStream;
     type Stream = UnixStream;
-    const MOVES: bool = false;
 
     async fn accept_one(&self) -> io::Result<(UnixStream, Peer)> {
         Ok((self.accept().await?.0, Peer::Local))
@@ -176,7 +173,7 @@ fn start<L: Listener, F: Future<Output = ()> + Send + 'static>(
 ) {
     let opening = listener.open(accepted, peer, slot.clone());
     let (context, handle) = (context.clone(), handle.clone());
-    let threads = context.threads.clone().filter(|_| L::MOVES && options.answers);
+    let threads = context.threads.clone().filter(|_| options.answers);
     let serving = async move {
         let counters = context.counters.clone();
         let _open = counters.connection_opened();

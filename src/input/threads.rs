@@ -1,4 +1,4 @@
-//! The threads that serve connections: each connection stays on one of them.
+//! The threads for connections whose peers wait for answers: each stays on one of them.
 //!
 //! On a runtime with several threads, Tokio wakes two of them for each answer of a worker: one that serves the connection, and one
 //! that looks for more to do. For a request with one transaction, that costs more than everything else. A runtime with one

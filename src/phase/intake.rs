@@ -16,7 +16,7 @@ use super::last_transactions::LastTransactions;
 use super::ordered::Fence;
 use super::tap::Taps;
 use super::turns::{BatchSender, Share};
-use logphase_queue::Bound;
+use logphase_queue::{Bound, ReserveError};
 use logphase_script::transaction::Transaction;
 
 /// Why transactions were not accepted.
@@ -55,6 +55,18 @@ pub enum IntakeError {
     /// The service is shutting down and accepts no more transactions.
     #[error("shutting down")]
     ShuttingDown,
+}
+
+impl IntakeError {
+    /// The queue of `plugin` refused the entries of this many transactions.
+    pub(super) fn refused(error: ReserveError, plugin: String, transactions: usize) -> Self {
+        match error {
+            ReserveError::Full(bound) => Self::Full { plugin, bound },
+            ReserveError::Closed => Self::Closed { plugin },
+            ReserveError::Failing => Self::Failing { plugin },
+            ReserveError::TooLarge => Self::TooMany { plugin, transactions },
+        }
+    }
 }
 
 /// The answer to a [`Batch`].

@@ -88,12 +88,7 @@ impl Refusal {
     /// The error for the input.
     pub(super) fn into_error(self, generation: &Generation) -> IntakeError {
         let plugin = generation.output_label(self.step);
-        match self.error {
-            ReserveError::Full(bound) => IntakeError::Full { plugin, bound },
-            ReserveError::Closed => IntakeError::Closed { plugin },
-            ReserveError::Failing => IntakeError::Failing { plugin },
-            ReserveError::TooLarge => IntakeError::TooMany { plugin, transactions: self.transactions },
-        }
+        IntakeError::refused(self.error, plugin, self.transactions)
     }
 
     /// The output whose queue is full, or whose disk fails.

@@ -329,19 +329,15 @@ impl Worker {
         appended.store(true, Ordering::Release);
     }
 
-    /// What a transaction needs of the queues.
     /// The queue that refused a batch, if it is full and every transaction goes to it.
     fn full(&self, refusal: Refusal, transactions: &[Transaction], bytes: usize) -> Option<FullQueue> {
         let step = refusal.full_step().filter(|step| self.runner.runs_for_all(*step))?;
         let plugin = self.generation.output_label(step);
-        Some(FullQueue {
-            queue: self.generation.queues[step].clone()?,
-            plugin,
-            transactions: transactions.len(),
-            bytes,
-        })
+        let queue = Arc::downgrade(self.generation.queues[step].as_ref()?);
+        Some(FullQueue { queue, plugin, transactions: transactions.len(), bytes })
     }
 
+    /// What a transaction needs of the queues.
     fn needs(&mut self, transaction: &Transaction) -> Needs {
         let lines = match (&mut self.mesh, transaction.attachment::<Record>()) {
             (Some(mesh), Some(record)) => mesh.lines(record),

@@ -46,7 +46,7 @@ pub(in crate::input) struct Timeouts {
 }
 
 /// What answers the requests of a connection.
-pub(in crate::input) trait Service: Clone + Send + Sync + 'static {
+pub(in crate::input) trait Service: Send + Sync + 'static {
     /// The body of a response.
     type Body: Body<Data = Bytes, Error = Infallible> + Send + 'static;
 

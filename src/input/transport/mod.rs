@@ -160,8 +160,6 @@ struct InetListener {
 impl Listener for InetListener {
     type Accepted = (Plain, Option<Place>);
     type Stream = Stream;
-    // Tokio watches it only when it is opened.
-    const MOVES: bool = true;
 
     async fn accept_one(&self) -> io::Result<(Self::Accepted, Peer)> {
         loop {

@@ -197,7 +197,10 @@ services: [{name: s, url: "http://x", plugins: [{name: file-log, config: {path: 
     assert_eq!(sender.offer(transactions(0..3)).await, Ok(()));
     assert_eq!(sender.refusal(14), None);
     let full = IntakeError::Full { plugin: "tcp-log".to_owned(), bound: Bound::MaxEntries };
+    let holders = Arc::strong_count(&tcp);
     assert_eq!(sender.offer(transactions(3..5)).await, Err(full.clone()));
+    // A sender that is silent from now on does not keep the queue.
+    assert_eq!(Arc::strong_count(&tcp), holders);
     assert_eq!((sender.refusal(14), other.refusal(14)), (Some(full), None));
     assert_eq!((tcp.with(|inner| inner.refusals), tcp.reserved()), (2, (0, 0)));
     tcp.take();
